@@ -1,0 +1,40 @@
+# `make` prints this list; ARGS passes options to the playbook, e.g. make up ARGS="-e hub_port=4200 -e lab_home=/srv/lab"
+PYTHON ?= python3
+ARGS ?=
+play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
+
+# Byte code makes every later run faster; a stray setting in the caller's shell must not switch it off.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help venv up login down clean-lab test test-fast lint lock
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv:
+	@$(PYTHON) ansible/bootstrap.py
+
+up: venv ## set up and start the lab; ends with the addresses
+	@$(call play,site)
+
+login: venv ## print JupyterLab's address with its token
+	@$(call play,login)
+
+down: venv ## stop the lab, keep its data
+	@$(call play,down)
+
+clean-lab: venv ## ask, then remove the lab and its data
+	@$(call play,clean)
+
+test: venv ## everything that must pass on a fresh machine (installs what it needs when run as root)
+	@.venv/bin/python tests/run.py
+
+test-fast: venv ## unit tests only, in seconds
+	@.venv/bin/python -m pytest tests/unit
+
+lint: venv ## ansible-lint, ruff, mypy
+	@.venv/bin/python tests/run.py --lint-only
+
+lock: venv ## write the locked requirements anew from the *.in files
+	@.venv/bin/python ansible/lock.py

@@ -1,0 +1,220 @@
+#!/usr/bin/python
+"""Ansible module: check variables and host before anything is touched."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_preflight
+short_description: Check the lab's variables and the host, choose profile and runtime
+description:
+  - Changes nothing. Collects every problem and fails with all of them at once.
+options:
+  settings:
+    description: The lab's variables by name.
+    type: dict
+    required: true
+  sources:
+    description: Address of each source of software, by name.
+    type: dict
+    required: true
+  minimum_disk_mb:
+    description: Free space that a first installation needs.
+    type: int
+    required: true
+  minimum_memory_mb:
+    description: Memory that must be available when the lab is not running yet.
+    type: int
+    required: true
+author: GenAI Labs
+"""
+
+RETURN = r"""
+choices:
+  description: One line for each choice, with its reason and the variable that overrides it.
+  type: list
+  returned: always
+profile:
+  description: The profile.
+  type: str
+  returned: always
+runtime:
+  description: The model runtime.
+  type: str
+  returned: always
+python:
+  description: Interpreter for the services.
+  type: str
+  returned: always
+sources:
+  description: Whether each source answered.
+  type: dict
+  returned: always
+"""
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils import lab_host, lab_settings
+
+MINIMUM_PYTHON = (3, 11)
+ARCHITECTURES = ("x86_64", "aarch64")
+RUNNING_NEED_MB = 500  # what a lab that is installed already needs for logs and data
+
+
+class Preflight:
+    """Findings about one host."""
+
+    def __init__(self, params):
+        self.settings = params["settings"]
+        self.params = params
+        self.home = str(self.settings["lab_home"])
+        self.root = os.geteuid() == 0
+        self.problems: list[str] = []
+        self.choices: list[str] = []
+
+    def installed(self, pattern: str) -> bool:
+        """Whether the lab holds something already, as a path pattern below `lab_home`."""
+        return any(Path(self.home).glob(pattern))
+
+    def check_variables(self) -> None:
+        settings = self.settings
+        self.problems += lab_settings.check_choice("lab_profile", settings["lab_profile"], lab_settings.PROFILES)
+        self.problems += lab_settings.check_choice("lab_runtime", settings["lab_runtime"], lab_settings.RUNTIMES)
+        self.problems += lab_settings.check_home(self.home)
+        self.problems += lab_settings.check_address(str(settings["lab_bind_address"]))
+        self.problems += lab_settings.check_catalogue(settings["lab_models"])
+        for variable, minimum in (("lab_parallel_requests", 1), ("notebook_budget", 0.01)):
+            self.problems += lab_settings.check_number(variable, settings[variable], minimum)
+
+    def check_host(self) -> None:
+        if platform.machine() not in ARCHITECTURES:
+            self.problems.append(f"This machine is {platform.machine()}; the lab runs on {' and '.join(ARCHITECTURES)}.")
+        existing = Path(self.home)
+        while not existing.exists():
+            existing = existing.parent
+        if not os.access(existing, os.W_OK | os.X_OK):
+            self.problems.append(
+                lab_settings.problem("lab_home", self.home, f"{existing} is not yours to write to", "Choose a folder of your own: -e lab_home=…")
+            )
+        elif self.root and (closed := lab_host.unreachable_folder(self.home)):
+            self.problems.append(
+                lab_settings.problem("lab_home", self.home, f"the services' accounts cannot enter {closed}", f"Choose a folder outside it, or: chmod o+x {closed}")
+            )
+        need = RUNNING_NEED_MB if self.installed("venvs/gateway-*/.complete") else self.params["minimum_disk_mb"]
+        free = shutil.disk_usage(existing).free // 2**20
+        if free < need:
+            self.problems.append(
+                lab_settings.problem("lab_home", self.home, f"{free} MB of disk are free, {need} MB are needed", "Free some space, or choose a folder on another disk")
+            )
+        memory, need = lab_host.memory_available_mb(), self.params["minimum_memory_mb"]
+        if memory < need and not os.path.exists(f"{self.home}/run/hub/supervisor.pid"):
+            self.problems.append(f"{memory} MB of memory are available, {need} MB are needed. Stop other programs, or list fewer models in lab_models.")
+
+    def choose_profile(self) -> str:
+        reason = "chosen by lab_profile" if self.settings["lab_profile"] != "auto" else "needs no root, no Docker and no systemd"
+        self.choices.append(f"profile   embedded: {reason} (override: lab_profile)")
+        return "embedded"
+
+    def choose_runtime(self, answering: dict[str, bool]) -> str:
+        wanted = self.settings["lab_runtime"]
+        if wanted != "auto":
+            runtime, reason = wanted, "chosen by lab_runtime"
+        elif self.installed("ollama/*/bin/ollama"):
+            runtime, reason = "ollama", "this lab has it already"
+        elif self.installed("venvs/llama_cpp-*/.complete"):
+            runtime, reason = "llama_cpp", "this lab has it already"
+        elif answering["Ollama's releases"] and answering["Ollama's models"]:
+            runtime, reason = "ollama", "its releases and models can be downloaded from here"
+        else:
+            runtime, reason = "llama_cpp", "Ollama's downloads do not answer from here"
+        self.choices.append(f"runtime   {runtime}: {reason} (override: lab_runtime)")
+        return runtime
+
+    def choose_python(self) -> str:
+        wanted = self.settings["lab_python"]
+        if wanted != "auto":
+            candidates, reason = [wanted], "chosen by lab_python"
+        else:
+            versions = [f"{folder}/python3{minor}" for folder in ("/usr/bin", "/usr/local/bin") for minor in ("", ".14", ".13", ".12", ".11")]
+            candidates = [*versions, os.path.realpath(getattr(sys, "_base_executable", sys.executable))]
+            reason = "the first one that is new enough" + (" and open to the services' accounts" if self.root else "")
+        python = lab_host.find_python(candidates, MINIMUM_PYTHON, for_other_accounts=self.root)
+        if python is None:
+            self.problems.append(
+                lab_settings.problem("lab_python", wanted, "no Python 3.11 or newer that the services can run", "Install one, on Debian: apt-get install python3; or name it: -e lab_python=/usr/bin/python3.12")
+            )
+            return ""
+        self.choices.append(f"python    {python}: {reason} (override: lab_python)")
+        return python
+
+    def check_ports(self, runtime: str) -> None:
+        settings = self.settings
+        ports = {name: settings[name] for name in ("hub_port", "postgres_port", "jupyter_port", "runtime_port")}
+        if runtime == "llama_cpp" and str(settings["runtime_port"]).isdigit():
+            served = [entry["name"] for entry in settings["lab_models"] if entry.get("llama_cpp")]
+            for offset, model in list(enumerate(served))[1:]:
+                ports[f"runtime_port+{offset} (for {model})"] = int(settings["runtime_port"]) + offset
+        self.problems += lab_settings.check_ports(ports, self.root)
+        for variable, value in ports.items():
+            if not str(value).isdigit():
+                continue
+            if inodes := lab_host.listening_inodes(int(value)):
+                holder = lab_host.holder_of(inodes)
+                if holder is None or lab_host.lab_of(holder) != self.home:
+                    self.problems.append(
+                        lab_settings.problem(variable, int(value), f"the port is taken by {lab_host.describe_holder(holder)}", f"Stop it, or choose another port: -e {variable.split('+')[0]}=…")
+                    )
+            elif not self.problems and not lab_host.can_bind(str(settings["lab_bind_address"]), int(value)):
+                self.problems.append(
+                    lab_settings.problem("lab_bind_address", settings["lab_bind_address"], f"{variable} {value} cannot be opened on it", "Use 127.0.0.1, or an address of this host")
+                )
+
+    def check_runtime_models(self, runtime: str) -> None:
+        if not any(entry.get(runtime) for entry in self.settings["lab_models"]):
+            self.problems.append(
+                lab_settings.problem("lab_runtime", runtime, "no model of the catalogue has a source for it", f"Add {runtime} to an entry of lab_models, or choose the other runtime")
+            )
+
+    def run(self, module) -> dict:
+        self.check_variables()
+        if self.problems:  # the rest builds on sound variables
+            module.fail_json(msg=report(self.problems))
+        self.check_host()
+        answering = lab_host.probe_sources(self.params["sources"])
+        words = ", ".join(f"{name} {'answers' if ok else 'does not answer'}" for name, ok in answering.items())
+        profile = self.choose_profile()
+        runtime = self.choose_runtime(answering)
+        python = self.choose_python()
+        self.choices.append(f"sources   {words}")
+        self.check_ports(runtime)
+        self.check_runtime_models(runtime)
+        if self.problems:
+            module.fail_json(msg=report(self.problems))
+        return {"changed": False, "choices": self.choices, "profile": profile, "runtime": runtime, "python": python, "sources": answering}
+
+
+def report(problems: list[str]) -> str:
+    """All findings in one message."""
+    return "The lab cannot be set up like this:\n" + "\n".join(f"- {line}" for line in problems)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "settings": {"type": "dict", "required": True},
+            "sources": {"type": "dict", "required": True},
+            "minimum_disk_mb": {"type": "int", "required": True},
+            "minimum_memory_mb": {"type": "int", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(**Preflight(module.params).run(module))
+
+
+if __name__ == "__main__":
+    main()
