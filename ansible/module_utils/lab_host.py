@@ -90,8 +90,8 @@ def python_version(executable: str) -> tuple[int, int] | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    major, minor = answer.stdout.split()
-    return int(major), int(minor)
+    found = re.fullmatch(r"(\d+) (\d+)\s*", answer.stdout)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def find_python(candidates: list[str], minimum: tuple[int, int], for_other_accounts: bool) -> str | None:

@@ -1,14 +1,17 @@
 """Serve one GGUF file over llama.cpp's OpenAI-compatible API, in this process.
 
+Requests need the key in the environment variable RUNTIME_API_KEY, so that nobody passes by the gateway.
+
 Usage: server.py --model FILE --alias NAME --port PORT --context TOKENS --parallel N [--threads N] [--cache-mb MB]
 """
 
 import argparse
+import os
 import signal
 
 import xllamacpp
 
-LOOPBACK = "127.0.0.1"  # the API asks for no key, so it is never offered to the network
+LOOPBACK = "127.0.0.1"  # the gateway on this host is the only client
 
 
 def main() -> None:
@@ -29,6 +32,7 @@ def main() -> None:
     params.model_alias = {arguments.alias}
     params.hostnames = [LOOPBACK]
     params.port = arguments.port
+    params.api_keys = [os.environ["RUNTIME_API_KEY"]]
     params.n_parallel = arguments.parallel
     params.n_ctx = arguments.context * arguments.parallel  # llama.cpp divides it among the slots
     params.kv_unified = False

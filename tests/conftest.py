@@ -1,0 +1,42 @@
+"""One real lab for the whole run, with a folder and ports of its own."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.lab import Lab, free_ports, playbook
+
+LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
+
+
+def lab_variables(home: Path) -> dict[str, object]:
+    """Variables of a lab beside others."""
+    hub, postgres, jupyter, runtime = free_ports(12)[:4]
+    return {"lab_home": str(home), "hub_port": hub, "postgres_port": postgres, "jupyter_port": jupyter, "runtime_port": runtime, "lab_runtime": "llama_cpp"}
+
+
+@pytest.fixture(scope="session")
+def lab_folder() -> Iterator[Path]:
+    """A folder that the services' accounts can enter, on a short path, as sockets need it."""
+    folder = Path(tempfile.mkdtemp(prefix="lab-", dir="/var/tmp"))  # noqa: S108
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def lab(lab_folder: Path) -> Iterator[Lab]:
+    """The lab under test, stopped and removed at the end."""
+    if os.environ.get(LAB_OF_CALLER):
+        yield Lab(Path(os.environ[LAB_OF_CALLER]))
+        return
+    variables = lab_variables(lab_folder / "lab")
+    run = playbook("site", variables)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+    yield Lab(lab_folder / "lab")
+    stopped = playbook("down", variables)
+    assert stopped.returncode == 0, stopped.stdout[-6000:] + stopped.stderr

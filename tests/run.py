@@ -1,0 +1,68 @@
+"""Everything that must pass, in the order in which it fails fastest: linters, then the tests.
+
+Root gets what is missing installed; an ordinary user is told what is missing and how to get it.
+
+Usage: python tests/run.py [--lint-only] [pytest arguments …]
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PACKAGES = {"chromium": "chromium", "setpriv": "util-linux", "ip": "iproute2"}  # program: Debian's package
+LINTERS = (
+    ["ruff", "check"],
+    ["ruff", "format", "--check"],
+    ["mypy"],
+    ["ansible-lint", "--offline", "--profile", "production"],
+)
+
+
+def run(command: list[str], **options: object) -> int:
+    print(f"\n$ {' '.join(command)}", flush=True)
+    return subprocess.run(command, check=False, **options).returncode  # type: ignore[call-overload]
+
+
+def install_missing() -> None:
+    """Install the programs that the tests drive, or say how to."""
+    missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        sys.exit(f"make test: missing: {', '.join(missing)}. Ask an administrator: apt-get install {' '.join(missing)}")
+    print(f"Installing {', '.join(missing)} with apt-get, which the tests need")
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]):
+        if run(command, env=quiet, stdout=subprocess.DEVNULL) != 0:
+            sys.exit(f"make test: `{' '.join(command)}` failed")
+
+
+def lint() -> bool:
+    """Run all linters, also after one failed; return whether all passed."""
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}  # ansible-lint starts ansible by name
+    codes = [
+        run([str(BIN / name), *arguments], cwd=ROOT / "ansible" if name == "ansible-lint" else ROOT, env=environment)
+        for name, *arguments in LINTERS
+    ]
+    return not any(codes)
+
+
+def main() -> None:
+    """Lint, then test; the exit code says whether all passed."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--lint-only"]:
+        sys.exit(0 if lint() else 1)
+    install_missing()
+    linted = lint()
+    tested = run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT) == 0
+    if not linted:
+        print("\nThe linters found something, see above.")
+    sys.exit(0 if linted and tested else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""A running lab as tests see it: its addresses, keys, files and processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICE_PROCESS = {"gateway": "hub/gateway", "database": "hub/database", "jupyterlab": "notebook/jupyterlab"}
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Poll until `condition` holds; fail with `what` was waited for after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on, consecutive ones, so that further model processes fit behind the first."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first = probe.getsockname()[1]
+        ports = list(range(first, first + count))
+        if ports[-1] < 65536 and all(is_free(port) for port in ports):
+            return ports
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """Variables of a NAME=value file."""
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
+
+
+def playbook(name: str, variables: dict[str, object], *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the project's playbooks as its users do."""
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), f"{name}.yml"]
+    extra = ["-e", json.dumps(variables)] if variables else []
+    settings = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "LITELLM_", "LAB_"))}
+    return subprocess.run(
+        [*command, *extra, *arguments], cwd=ROOT / "ansible", env=settings | environment, capture_output=True, text=True, check=False
+    )
+
+
+def changes(run: subprocess.CompletedProcess[str]) -> int:
+    """How many tasks a playbook run reports as changed."""
+    found = re.search(r"changed=(\d+)", run.stdout)
+    assert found, run.stdout + run.stderr
+    return int(found[1])
+
+
+@dataclass
+class Lab:
+    """One lab by its folder; everything else is read from there."""
+
+    home: Path
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return read_env(self.home / "secrets.env")
+
+    @property
+    def notebook_env(self) -> dict[str, str]:
+        return read_env(self.home / "notebook.env")
+
+    @property
+    def hub_url(self) -> str:
+        return self.notebook_env["LITELLM_BASE_URL"].removesuffix("/v1")
+
+    @property
+    def master_key(self) -> str:
+        return self.secrets["LITELLM_MASTER_KEY"]
+
+    @property
+    def notebook_key(self) -> str:
+        return self.notebook_env["LITELLM_API_KEY"]
+
+    @property
+    def database_url(self) -> str:
+        return read_env(self.home / "config/gateway.env")["DATABASE_URL"]
+
+    @property
+    def reader_url(self) -> str:
+        return self.notebook_env["LAB_DATABASE_URL"]
+
+    @property
+    def jupyter_url(self) -> str:
+        settings = json.loads((self.home / "config/jupyter_server_config.json").read_text())["ServerApp"]
+        return f"http://{settings['ip']}:{settings['port']}"
+
+    @property
+    def jupyter_token(self) -> str:
+        return self.secrets["JUPYTER_TOKEN"]
+
+    @property
+    def notebooks(self) -> Path:
+        return self.home / "notebooks"
+
+    @property
+    def models(self) -> list[str]:
+        return [entry["id"] for entry in self.hub("/v1/models")["data"]]
+
+    @property
+    def model(self) -> str:
+        return self.models[0]
+
+    def venv(self, name: str) -> Path:
+        """The newest environment of that name."""
+        return max(self.home.glob(f"venvs/{name}-*"), key=lambda path: path.stat().st_mtime)
+
+    @property
+    def engine_dir(self) -> Path:
+        return max(self.home.glob("engines/prisma-*"), key=lambda path: path.stat().st_mtime)
+
+    def hub(self, path: str, body: dict[str, object] | None = None, key: str | None = None) -> dict:
+        """One request to the hub, by default with the master key; return the answer's JSON."""
+        request = urllib.request.Request(
+            self.hub_url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {key or self.master_key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.loads(answer.read())
+
+    def processes(self) -> dict[int, str]:
+        """Process ids of the lab, supervisors included, with their command lines."""
+        found = {}
+        for process in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                command = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                environment = b"\0" + Path(f"/proc/{process}/environ").read_bytes()
+            except OSError:
+                continue
+            if b"\0LAB_SERVICE=" + f"{self.home}:".encode() in environment or f"-c {self.home}/supervisor/" in command:
+                found[int(process)] = command
+        return found
+
+    def pid(self, service: str) -> int | None:
+        """Main process of 'gateway', 'database', 'jupyterlab', 'engine' or 'runtime', None while it is down."""
+        if service == "database":
+            file = next(self.home.glob("data/postgres/*/postmaster.pid"), None)
+            pid = int(file.read_text().split()[0]) if file else 0
+            return pid if pid and Path(f"/proc/{pid}").exists() else None
+        mark = {"engine": "hub/gateway", "runtime": "hub/runtime"}.get(service) or SERVICE_PROCESS[service]
+        for process, command in self.processes().items():
+            environment = Path(f"/proc/{process}/environ").read_bytes()
+            is_engine = "prisma-query-engine" in command
+            if f"LAB_SERVICE={self.home}:{mark}".encode() in environment and is_engine == (service == "engine"):
+                if "launcher.py" not in command and (service == "engine" or self.is_supervised(process)):
+                    return process
+        return None
+
+    def is_supervised(self, process: int) -> bool:
+        parent = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1]
+        return b"supervisord" in Path(f"/proc/{parent}/cmdline").read_bytes()
+
+    def kill(self, service: str) -> int:
+        """SIGKILL a service's main process; return its process id."""
+        wait_until(lambda: self.pid(service), 60, f"{service} runs")
+        pid = self.pid(service)
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def is_ready(self) -> bool:
+        """Whether a completion and JupyterLab answer."""
+        body: dict[str, object] = {"model": self.model_name(), "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1, "metadata": {"tags": ["lab-smoke"]}}
+        try:
+            self.hub("/v1/chat/completions", body)
+            with urllib.request.urlopen(f"{self.jupyter_url}/api", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def model_name(self) -> str:
+        """The first model by the gateway's configuration, known while the gateway is down."""
+        found = re.search(r"model_name: (\S+)", (self.home / "config/gateway.yaml").read_text())
+        assert found
+        return found[1]
+
+    def wait_ready(self, timeout_s: float = 60) -> None:
+        """Wait until the lab is whole again."""
+        wait_until(self.is_ready, timeout_s, "the lab answers again")

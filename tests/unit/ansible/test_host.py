@@ -1,0 +1,54 @@
+"""What the preflight reads off the host."""
+
+import os
+import socket
+import sys
+import time
+
+import pytest
+from ansible.module_utils import lab_host
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_taken_port_names_its_process(listener):
+    inodes = lab_host.listening_inodes(listener)
+    assert lab_host.holder_of(inodes) == os.getpid()
+    assert f"(pid {os.getpid()}" in lab_host.describe_holder(os.getpid())
+    assert not lab_host.can_bind("127.0.0.1", listener)
+
+
+def test_a_free_port_has_no_holder(listener):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    assert lab_host.listening_inodes(port) == set()
+    assert lab_host.can_bind("127.0.0.1", port)
+
+
+def test_this_process_belongs_to_no_lab():
+    assert lab_host.lab_of(os.getpid()) is None
+
+
+def test_a_silent_source_does_not_hold_up_the_preflight():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        start = time.monotonic()
+        assert lab_host.probe_sources({"silent": address, "refused": "http://127.0.0.1:1/"}) == {"silent": False, "refused": False}
+        assert time.monotonic() - start < 2 * lab_host.PROBE_TIMEOUT_S
+
+
+def test_the_first_new_enough_python_is_taken():
+    assert lab_host.find_python(["/nonexistent", "/bin/true", sys.executable], (3, 11), False) == sys.executable
+    assert lab_host.find_python([sys.executable], (9, 0), False) is None
+
+
+def test_a_closed_folder_on_the_way_is_found(tmp_path):
+    closed = tmp_path / "closed"
+    (closed / "lab").mkdir(parents=True)
+    for folder in (tmp_path, closed):
+        folder.chmod(0o700)
+    assert lab_host.unreachable_folder(str(closed / "lab")) is not None
