@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,8 +50,8 @@ def locked_uv() -> tuple[str, set[str]]:
 
 
 def fetch(url: str, accept: str = "*/*") -> bytes:
-    request = urllib.request.Request(url, headers={"Accept": accept})  # noqa: S310 - the index is https or the user's own
-    with urllib.request.urlopen(request, timeout=INDEX_TIMEOUT_S) as answer:  # noqa: S310
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=INDEX_TIMEOUT_S) as answer:
         return answer.read()
 
 
@@ -84,22 +83,39 @@ def download_uv(folder: Path) -> Path:
     return executable
 
 
+def python_of(environment: Path) -> str:
+    """Version of an environment's Python, empty if there is none that runs."""
+    try:
+        command = [str(environment / "bin/python"), "-c", "import platform; print(platform.python_version())"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def install(uv: Path) -> None:
     # The system's certificates are what a company's proxy has put its own into; uv ignores them unless told.
     environment = {"UV_SYSTEM_CERTS": "true", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", **os.environ}
+    make = ["venv", "--quiet", "--python", sys.executable, "--clear", str(VENV)]
+    # An environment of the same Python is brought up to date in place, so that a failed download leaves it as it is.
     steps = (
-        ["venv", "--quiet", "--python", sys.executable, str(VENV)],
+        *([] if python_of(VENV) == platform.python_version() else [make]),
         ["pip", "sync", "--quiet", "--require-hashes", "--python", str(VENV / "bin/python"), str(LOCK)],
     )
     for step in steps:
         if subprocess.run([str(uv), *step], env=environment, check=False).returncode != 0:
-            fail("the requirements could not be installed (see above). Needed: a package index (PyPI, or a mirror named by UV_DEFAULT_INDEX) and about 2 GB of disk")
+            fail(
+                "the requirements could not be installed (see above). Needed: about 2 GB of disk and a package index"
+                " (PyPI, or a mirror named by UV_DEFAULT_INDEX)"
+            )
 
 
 def main() -> None:
     """Make or renew `.venv` unless it already holds what requirements.txt says."""
     if sys.version_info < (3, 11):  # noqa: UP036 - this is the check itself
-        fail(f"Python 3.11 or newer is needed, {sys.executable} is {platform.python_version()}; try make PYTHON=python3.12 up")
+        fail(
+            f"Python 3.11 or newer is needed, {sys.executable} is {platform.python_version()};"
+            " try make PYTHON=python3.12 up"
+        )
     state = hashlib.sha256(LOCK.read_bytes()).hexdigest() + " " + platform.python_version() + " " + str(VENV)
     if STAMP.is_file() and STAMP.read_text() == state:
         return
@@ -108,9 +124,9 @@ def main() -> None:
         try:
             uv = download_uv(Path(scratch))
         except (urllib.error.URLError, TimeoutError, OSError) as error:
-            raise SystemExit(f"make: {package_index()} does not answer ({error}); name a mirror by UV_DEFAULT_INDEX") from None
-        if VENV.exists():
-            shutil.rmtree(VENV)
+            raise SystemExit(
+                f"make: {package_index()} does not answer ({error}); name a mirror by UV_DEFAULT_INDEX"
+            ) from None
         install(uv)
     STAMP.write_text(state)
 

@@ -11,10 +11,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMPILE = (
-    "pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command".split()
-    + ["make lock"]
-)
+COMPILE = [
+    "pip",
+    "compile",
+    "--quiet",
+    "--universal",
+    "--generate-hashes",
+    "--python-version",
+    "3.11",
+    "--custom-compile-command",
+    "make lock",
+]
 
 OPTIONS = {
     # Notebooks run on the versions that the checkout's tests run on.

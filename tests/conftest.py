@@ -16,13 +16,20 @@ LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already,
 def lab_variables(home: Path) -> dict[str, object]:
     """Variables of a lab beside others."""
     hub, postgres, jupyter, runtime = free_ports(12)[:4]
-    return {"lab_home": str(home), "hub_port": hub, "postgres_port": postgres, "jupyter_port": jupyter, "runtime_port": runtime, "lab_runtime": "llama_cpp"}
+    return {
+        "lab_home": str(home),
+        "hub_port": hub,
+        "postgres_port": postgres,
+        "jupyter_port": jupyter,
+        "runtime_port": runtime,
+        "lab_runtime": "llama_cpp",
+    }
 
 
 @pytest.fixture(scope="session")
 def lab_folder() -> Iterator[Path]:
     """A folder that the services' accounts can enter, on a short path, as sockets need it."""
-    folder = Path(tempfile.mkdtemp(prefix="lab-", dir="/var/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="lab-", dir="/var/tmp"))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)

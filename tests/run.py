@@ -36,7 +36,10 @@ def install_missing() -> None:
         sys.exit(f"make test: missing: {', '.join(missing)}. Ask an administrator: apt-get install {' '.join(missing)}")
     print(f"Installing {', '.join(missing)} with apt-get, which the tests need")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]):
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
+    ):
         if run(command, env=quiet, stdout=subprocess.DEVNULL) != 0:
             sys.exit(f"make test: `{' '.join(command)}` failed")
 

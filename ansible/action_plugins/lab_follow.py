@@ -7,8 +7,8 @@ controller's the module runs the same, and its lines are in that file only.
 
 from __future__ import annotations
 
-import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -42,12 +42,12 @@ class ActionModule(ActionBase):
 def follow(path: str, ended: threading.Event) -> None:
     """Show the lines that are added to the file until `ended`."""
     display = Display()
-    position = os.path.getsize(path) if os.path.exists(path) else 0
+    position = Path(path).stat().st_size if Path(path).exists() else 0
     last = False
     while not last:
         last = ended.wait(INTERVAL_S)
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
+            with Path(path).open(encoding="utf-8", errors="replace") as file:
                 file.seek(position)
                 lines = file.read().splitlines()
                 position = file.tell()

@@ -7,7 +7,9 @@ DOCUMENTATION = r"""
 module: lab_files
 short_description: Write files from given contents
 description:
-  - The same as a loop over M(ansible.builtin.template), in a fraction of its time, and possible in check mode where the folders do not exist yet. Each file is replaced whole or not at all.
+  - The same as a loop over M(ansible.builtin.template), in a fraction of its time.
+  - Possible in check mode where the folders do not exist yet.
+  - Each file is replaced whole or not at all.
 options:
   files:
     description: Files with C(path), C(content), and optionally C(mode) (0644), C(owner) and C(group).
@@ -21,6 +23,8 @@ import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible.module_utils.lab_ownership import own
 
 PUBLIC = "0644"
 
@@ -36,15 +40,15 @@ def write(module: AnsibleModule, file: dict) -> bool:
             opened.write(content)
         module.atomic_move(temporary, str(path))
     if path.exists():
-        wanted = {"path": str(path), "mode": mode, "owner": file.get("owner") or None, "group": file.get("group") or None, "secontext": [None, None, None], "attributes": None}
-        changed = module.set_fs_attributes_if_different(wanted, changed)
+        changed = own(module, str(path), mode, file.get("owner"), file.get("group")) or changed
     return changed
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "no_log": False}}, supports_check_mode=True
+        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "no_log": False}},
+        supports_check_mode=True,
     )
     changed = [file["path"] for file in module.params["files"] if write(module, file)]
     module.exit_json(changed=bool(changed), written=changed)

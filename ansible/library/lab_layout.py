@@ -10,7 +10,9 @@ description:
   - The same as a loop over M(ansible.builtin.file), in a fraction of its time.
 options:
   folders:
-    description: Folders in the order of their making, each with C(path), C(mode), C(owner) and C(group); an empty owner or group is left as it is.
+    description:
+      - Folders in the order of their making, each with C(path), C(mode), C(owner) and C(group).
+      - An empty owner or group is left as it is.
     type: list
     elements: dict
     required: true
@@ -20,6 +22,8 @@ author: GenAI Labs
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible.module_utils.lab_ownership import own
 
 
 def main() -> None:
@@ -37,9 +41,10 @@ def main() -> None:
             try:
                 os.makedirs(path, mode=int(folder["mode"], 8))
             except OSError as error:
-                module.fail_json(msg=f"{path} cannot be made: {error.strerror}. Choose another lab_home, or make room there.")
-        wanted = {"path": path, "mode": folder["mode"], "owner": folder.get("owner") or None, "group": folder.get("group") or None, "secontext": [None, None, None], "attributes": None}
-        changed = module.set_fs_attributes_if_different(wanted, changed)
+                module.fail_json(
+                    msg=f"{path} cannot be made: {error.strerror}. Choose another lab_home, or make room there."
+                )
+        changed = own(module, path, folder["mode"], folder.get("owner"), folder.get("group")) or changed
     module.exit_json(changed=changed)
 
 

@@ -58,6 +58,7 @@ import sys
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible.module_utils import lab_host, lab_settings
 
 MINIMUM_PYTHON = (3, 11)
@@ -92,30 +93,54 @@ class Preflight:
 
     def check_host(self) -> None:
         if platform.machine() not in ARCHITECTURES:
-            self.problems.append(f"This machine is {platform.machine()}; the lab runs on {' and '.join(ARCHITECTURES)}.")
+            self.problems.append(
+                f"This machine is {platform.machine()}; the lab runs on {' and '.join(ARCHITECTURES)}."
+            )
         existing = Path(self.home)
         while not existing.exists():
             existing = existing.parent
         if not os.access(existing, os.W_OK | os.X_OK):
             self.problems.append(
-                lab_settings.problem("lab_home", self.home, f"{existing} is not yours to write to", "Choose a folder of your own: -e lab_home=…")
+                lab_settings.problem(
+                    "lab_home",
+                    self.home,
+                    f"{existing} is not yours to write to",
+                    "Choose a folder of your own: -e lab_home=…",
+                )
             )
         elif self.root and (closed := lab_host.unreachable_folder(self.home)):
             self.problems.append(
-                lab_settings.problem("lab_home", self.home, f"the services' accounts cannot enter {closed}", f"Choose a folder outside it, or: chmod o+x {closed}")
+                lab_settings.problem(
+                    "lab_home",
+                    self.home,
+                    f"the services' accounts cannot enter {closed}",
+                    f"Choose a folder outside it, or: chmod o+x {closed}",
+                )
             )
         need = RUNNING_NEED_MB if self.installed("venvs/gateway-*/.complete") else self.params["minimum_disk_mb"]
         free = shutil.disk_usage(existing).free // 2**20
         if free < need:
             self.problems.append(
-                lab_settings.problem("lab_home", self.home, f"{free} MB of disk are free, {need} MB are needed", "Free some space, or choose a folder on another disk")
+                lab_settings.problem(
+                    "lab_home",
+                    self.home,
+                    f"{free} MB of disk are free, {need} MB are needed",
+                    "Free some space, or choose a folder on another disk",
+                )
             )
         memory, need = lab_host.memory_available_mb(), self.params["minimum_memory_mb"]
         if memory < need and not os.path.exists(f"{self.home}/run/hub/supervisor.pid"):
-            self.problems.append(f"{memory} MB of memory are available, {need} MB are needed. Stop other programs, or list fewer models in lab_models.")
+            self.problems.append(
+                f"{memory} MB of memory are available, {need} MB are needed."
+                " Stop other programs, or list fewer models in lab_models."
+            )
 
     def choose_profile(self) -> str:
-        reason = "chosen by lab_profile" if self.settings["lab_profile"] != "auto" else "needs no root, no Docker and no systemd"
+        reason = (
+            "chosen by lab_profile"
+            if self.settings["lab_profile"] != "auto"
+            else "needs no root, no Docker and no systemd"
+        )
         self.choices.append(f"profile   embedded: {reason} (override: lab_profile)")
         return "embedded"
 
@@ -139,13 +164,22 @@ class Preflight:
         if wanted != "auto":
             candidates, reason = [wanted], "chosen by lab_python"
         else:
-            versions = [f"{folder}/python3{minor}" for folder in ("/usr/bin", "/usr/local/bin") for minor in ("", ".14", ".13", ".12", ".11")]
+            versions = [
+                f"{folder}/python3{minor}"
+                for folder in ("/usr/bin", "/usr/local/bin")
+                for minor in ("", ".14", ".13", ".12", ".11")
+            ]
             candidates = [*versions, os.path.realpath(getattr(sys, "_base_executable", sys.executable))]
             reason = "the first one that is new enough" + (" and open to the services' accounts" if self.root else "")
         python = lab_host.find_python(candidates, MINIMUM_PYTHON, for_other_accounts=self.root)
         if python is None:
             self.problems.append(
-                lab_settings.problem("lab_python", wanted, "no Python 3.11 or newer that the services can run", "Install one, on Debian: apt-get install python3; or name it: -e lab_python=/usr/bin/python3.12")
+                lab_settings.problem(
+                    "lab_python",
+                    wanted,
+                    "no Python 3.11 or newer that the services can run",
+                    "Install one, on Debian: apt-get install python3; or name it: -e lab_python=/usr/bin/python3.12",
+                )
             )
             return ""
         self.choices.append(f"python    {python}: {reason} (override: lab_python)")
@@ -166,17 +200,32 @@ class Preflight:
                 holder = lab_host.holder_of(inodes)
                 if holder is None or lab_host.lab_of(holder) != self.home:
                     self.problems.append(
-                        lab_settings.problem(variable, int(value), f"the port is taken by {lab_host.describe_holder(holder)}", f"Stop it, or choose another port: -e {variable.split('+')[0]}=…")
+                        lab_settings.problem(
+                            variable,
+                            int(value),
+                            f"the port is taken by {lab_host.describe_holder(holder)}",
+                            f"Stop it, or choose another port: -e {variable.split('+')[0]}=…",
+                        )
                     )
             elif not self.problems and not lab_host.can_bind(str(settings["lab_bind_address"]), int(value)):
                 self.problems.append(
-                    lab_settings.problem("lab_bind_address", settings["lab_bind_address"], f"{variable} {value} cannot be opened on it", "Use 127.0.0.1, or an address of this host")
+                    lab_settings.problem(
+                        "lab_bind_address",
+                        settings["lab_bind_address"],
+                        f"{variable} {value} cannot be opened on it",
+                        "Use 127.0.0.1, or an address of this host",
+                    )
                 )
 
     def check_runtime_models(self, runtime: str) -> None:
         if not any(entry.get(runtime) for entry in self.settings["lab_models"]):
             self.problems.append(
-                lab_settings.problem("lab_runtime", runtime, "no model of the catalogue has a source for it", f"Add {runtime} to an entry of lab_models, or choose the other runtime")
+                lab_settings.problem(
+                    "lab_runtime",
+                    runtime,
+                    "no model of the catalogue has a source for it",
+                    f"Add {runtime} to an entry of lab_models, or choose the other runtime",
+                )
             )
 
     def run(self, module) -> dict:
@@ -194,7 +243,14 @@ class Preflight:
         self.check_runtime_models(runtime)
         if self.problems:
             module.fail_json(msg=report(self.problems))
-        return {"changed": False, "choices": self.choices, "profile": profile, "runtime": runtime, "python": python, "sources": answering}
+        return {
+            "changed": False,
+            "choices": self.choices,
+            "profile": profile,
+            "runtime": runtime,
+            "python": python,
+            "sources": answering,
+        }
 
 
 def report(problems: list[str]) -> str:

@@ -40,6 +40,8 @@ import secrets
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible.module_utils.lab_ownership import own
+
 RANDOM_BYTES = 32
 
 
@@ -65,17 +67,20 @@ def main() -> None:
     )
     path = module.params["path"]
     kept = read(path)
-    values = {name: prefix + secrets.token_urlsafe(RANDOM_BYTES) for name, prefix in module.params["secrets"].items()} | kept
+    values = {
+        name: prefix + secrets.token_urlsafe(RANDOM_BYTES) for name, prefix in module.params["secrets"].items()
+    } | kept
     changed = values != kept
     if changed and not module.check_mode:
         temporary = os.path.join(module.tmpdir, "secrets")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write("# Made on the first run and never changed by a later one. Keep a copy: the salt key decrypts what the database holds.\n")
+            file.write(
+                "# Made on the first run, never changed. Keep a copy: the salt key decrypts what the database holds.\n"
+            )
             file.writelines(f"{name}={value}\n" for name, value in values.items())
         module.atomic_move(temporary, path)
     if os.path.exists(path):
-        wanted = {"path": path, "mode": "0600", "owner": module.params["owner"] or None, "group": module.params["group"] or None, "secontext": [None, None, None], "attributes": None}
-        changed = module.set_fs_attributes_if_different(wanted, changed)
+        changed = own(module, path, "0600", module.params["owner"], module.params["group"]) or changed
     module.exit_json(changed=changed, secrets=values)
 
 

@@ -8,7 +8,7 @@ module: lab_service
 short_description: Describe a service to the lab's supervisor, start it, wait until it is healthy
 description:
   - The service is restarted when its command, its environment or one of its files changed, and only then.
-  - The digest of all that is part of what the supervisor knows, so a run that was interrupted before the restart is made good by the next one.
+  - The digest of all that is part of what the supervisor knows, so the next run makes good an interrupted one.
 options:
   home:
     description: The lab's folder.
@@ -85,6 +85,7 @@ import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible.module_utils.lab_supervisor import connect
 from ansible.module_utils.lab_versioned import digest_of
 
@@ -161,7 +162,9 @@ class Service:
         """Supervisord's functions; it must run."""
         found = connect(self.params["home"], self.params["instance"])
         if found is None:
-            self.module.fail_json(msg=f"The supervisor '{self.params['instance']}' of {self.params['home']} does not run. Start the lab again: make up")
+            self.module.fail_json(
+                msg=f"The supervisor '{self.params['instance']}' of {self.params['home']} is down. Start it: make up"
+            )
         return found
 
     def apply(self) -> bool:
@@ -196,7 +199,15 @@ class Service:
         if not self.params["health"]:
             return
         launcher = f"{self.params['home']}/supervisor/launcher.py"
-        command = [self.params["python"], "-I", launcher, "wait", "--timeout", str(self.params["timeout"]), self.params["health"]]
+        command = [
+            self.params["python"],
+            "-I",
+            launcher,
+            "wait",
+            "--timeout",
+            str(self.params["timeout"]),
+            self.params["health"],
+        ]
         code, _, err = self.module.run_command(command)
         if code != 0:
             log = Path(log_file(self.params))

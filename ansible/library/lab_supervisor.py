@@ -45,6 +45,7 @@ author: GenAI Labs
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible.module_utils.lab_host import wait_until
 from ansible.module_utils.lab_supervisor import connect, end, processes_of
 

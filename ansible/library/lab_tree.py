@@ -8,10 +8,12 @@ module: lab_tree
 short_description: Copy folders, and keep what people changed in the copies
 description:
   - Files that are new or differ are copied, those that left the source are removed from the copy.
-  - With I(keep_changes) a file that somebody changed or removed since it was copied is left alone and reported; a file beside C(path) remembers what was copied.
+  - With I(keep_changes) a file that somebody changed or removed since it was copied is left alone and reported.
 options:
   sources:
-    description: Folders to copy, as paths on the host; each keeps its name below I(path). A source that ends in a slash gives its contents.
+    description:
+      - Folders to copy, as paths on the host; each keeps its name below I(path).
+      - A source that ends in a slash gives its contents.
     type: list
     elements: path
     required: true
@@ -56,6 +58,8 @@ import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible.module_utils.lab_ownership import own
 from ansible.module_utils.lab_versioned import ignored
 
 
@@ -135,8 +139,8 @@ class Tree:
 
     def own(self, path: Path, mode: str) -> None:
         if path.exists():
-            wanted = {"path": str(path), "mode": mode, "owner": self.params["owner"] or None, "group": self.params["group"] or None, "secontext": [None, None, None], "attributes": None}
-            self.changed = self.module.set_fs_attributes_if_different(wanted, self.changed)
+            owned = own(self.module, str(path), mode, self.params["owner"], self.params["group"])
+            self.changed = owned or self.changed
 
     def run(self) -> None:
         before = dict(self.shipped)
@@ -146,7 +150,9 @@ class Tree:
             for name in sorted(set(self.shipped) - set(self.wanted)):
                 self.remove(name)
         except OSError as error:
-            self.module.fail_json(msg=f"{error.filename or self.root}: {error.strerror}. Make room, or look at the folder's owner.")
+            self.module.fail_json(
+                msg=f"{error.filename or self.root}: {error.strerror}. Make room, or look at the folder's owner."
+            )
         if self.shipped != before and not self.module.check_mode:
             temporary = os.path.join(self.module.tmpdir, "ledger")
             Path(temporary).write_text(json.dumps(self.shipped, indent=1, sort_keys=True))

@@ -7,7 +7,8 @@ DOCUMENTATION = r"""
 module: lab_venv
 short_description: Make a virtual environment from a requirements file with hashes
 description:
-  - The environment's folder carries the digest of its lock, so an update is installed beside the running version, and a failed one changes nothing. With nothing to install no network is needed.
+  - The environment's folder carries the digest of its lock, so an update is installed beside the running version,
+    and a failed one changes nothing. With nothing to install no network is needed.
   - Older versions but the last are removed.
 options:
   folder:
@@ -49,6 +50,7 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible.module_utils.lab_host import python_version
 from ansible.module_utils.lab_versioned import digest_of, is_complete, make, older_versions
 
@@ -84,7 +86,20 @@ def main() -> None:
     def build(folder: Path) -> None:
         # Byte code is made now: the accounts that run the services may not write here.
         run(module, [params["uv"], "venv", "--quiet", "--python", params["python"], str(folder)])
-        run(module, [params["uv"], "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(folder / "bin/python"), str(requirements)])
+        run(
+            module,
+            [
+                params["uv"],
+                "pip",
+                "sync",
+                "--quiet",
+                "--require-hashes",
+                "--compile-bytecode",
+                "--python",
+                str(folder / "bin/python"),
+                str(requirements),
+            ],
+        )
         make_readable(folder)
 
     make(environment, build)
@@ -105,13 +120,23 @@ def make_readable(folder: Path) -> None:
 
 def run(module: AnsibleModule, command: list[str]) -> None:
     """Run uv; a failure ends the module with uv's own words and a remedy."""
-    environment = {"UV_SYSTEM_CERTS": "true", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {
+        "UV_SYSTEM_CERTS": "true",
+        "UV_NO_PROGRESS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
     code, out, err = module.run_command(command, environ_update=environment)
     if code != 0:
         words = (err or out).strip()
-        remedy = "Make room on this disk." if "No space left" in words else "A package index is needed: PyPI, or a mirror named by UV_DEFAULT_INDEX in the environment."
+        remedy = (
+            "Make room on this disk."
+            if "No space left" in words
+            else "A package index is needed: PyPI, or a mirror named by UV_DEFAULT_INDEX in the environment."
+        )
         module.fail_json(
-            msg=f"The environment '{module.params['name']}' could not be installed; nothing that runs was touched. {remedy}\n{words}",
+            msg=f"The environment '{module.params['name']}' could not be installed; nothing that runs was touched."
+            f" {remedy}\n{words}",
             cmd=command,
         )
 

@@ -9,7 +9,8 @@ short_description: Have a model on an Ollama server
 description:
   - A model that is there, with all its files, needs no network, unless I(update) asks the registry for a newer one.
   - A download that stalls is cut and resumed. Changed means that the model's digest changed.
-  - A source that does not answer is no failure of the module; it returns C(available=false) and the reason, so that a lab can stand up with the models it has.
+  - A source that does not answer is no failure of the module; it returns C(available=false)
+    and the reason, so that a lab can stand up with the models it has.
 options:
   base_url:
     description: The server's address.
@@ -24,7 +25,9 @@ options:
     type: str
     default: https://registry.ollama.ai
   models_path:
-    description: The server's models folder. Given, files that were cut or lost are found and brought again, and free space is compared with the model's size first.
+    description:
+      - The server's models folder.
+      - Given, files that were cut or lost are found and brought again, and free space is compared with the size first.
     type: path
   update:
     description: Ask the registry for a newer one although the model is there.
@@ -63,6 +66,7 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible.module_utils.lab_ollama import ModelError, Ollama, Registry, SourceError
 from ansible.module_utils.lab_progress import MEGABYTE, Progress
 
@@ -120,7 +124,8 @@ class Model:
         free = shutil.disk_usage(self.blobs).free
         if layers and need > free + self.partial_bytes(layers):
             raise ModelError(
-                f"needs {need // MEGABYTE} MB in {self.blobs.parent}, {free // MEGABYTE} MB are free. Make room there, or take the model out of lab_models."
+                f"needs {need // MEGABYTE} MB in {self.blobs.parent}, {free // MEGABYTE} MB are free. "
+                "Make room there, or take the model out of lab_models."
             )
 
     def partials(self, layers: list[dict]) -> list[Path]:
@@ -156,7 +161,8 @@ class Model:
             for path in self.partials(layers):
                 path.unlink()
             raise ModelError(
-                f"the disk of {self.params['models_path'] or 'the models'} is full; what was downloaded of it was removed. Make room there."
+                f"the disk of {self.params['models_path'] or 'the models'} is full; "
+                "what was downloaded of it was removed. Make room there."
             ) from error
         if source != self.name:
             self.server.rename(source, self.name)
@@ -209,7 +215,8 @@ def main() -> None:
         if module.check_mode:  # on a fresh host nothing serves yet
             module.exit_json(changed=True, available=False, digest="", reason="not on the server")
         module.fail_json(
-            msg=f"Ollama at {module.params['base_url']} does not answer: {error}. See the service's log, then run again."
+            msg=f"Ollama at {module.params['base_url']} does not answer: {error}. "
+            "See the service's log, then run again."
         )
 
 

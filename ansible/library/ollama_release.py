@@ -8,7 +8,8 @@ module: ollama_release
 short_description: Download, verify and unpack a release of Ollama
 description:
   - Takes the checksum from the C(sha256sum.txt) that is published beside the archive; none is ever guessed.
-  - A version that is there needs no network. A new one is made beside the running one, whole or not at all; an interrupted download is resumed.
+  - A version that is there needs no network. A new one is made beside the running one, whole or not at all;
+    an interrupted download is resumed.
   - Unpacks with the Python package zstandard, or the program zstd where the package is missing.
 options:
   url:
@@ -55,9 +56,17 @@ from http.client import HTTPException
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+
 from ansible.module_utils.lab_progress import Progress
 from ansible.module_utils.lab_versioned import is_complete, make
-from ansible.module_utils.urls import open_url
+
+try:
+    import zstandard
+
+    BROKEN = (zstandard.ZstdError,)
+except ImportError:
+    zstandard, BROKEN = None, ()
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 ATTEMPTS = 3
@@ -79,7 +88,8 @@ def published_checksum(text: str, name: str, url: str) -> str:
         if file.strip().lstrip("*").removeprefix("./") == name and len(digest) == 64:
             return digest.lower()
     raise ReleaseError(
-        f"{url} names no checksum for {name}, so it cannot be verified. Choose another ollama_version, or an ollama_download_url that publishes one."
+        f"{url} names no checksum for {name}, so it cannot be verified. "
+        "Choose another ollama_version, or an ollama_download_url that publishes one."
     )
 
 
@@ -141,17 +151,16 @@ def open_archive(archive: Path):
     Raises:
         ReleaseError: this machine has nothing for Zstandard.
     """
-    try:
-        import zstandard
-    except ImportError:
+    if zstandard is None:
         program = shutil.which("zstd")
         if program is None:
             raise ReleaseError(
-                "Neither the Python package zstandard nor the program zstd is here. Run `make up`, which installs the package, or install zstd."
-            ) from None
-        process = subprocess.Popen([program, "-dc", "--", str(archive)], stdout=subprocess.PIPE)  # noqa: S603
+                "Neither the Python package zstandard nor the program zstd is here. "
+                "Run `make up`, which installs the package, or install zstd."
+            )
+        process = subprocess.Popen([program, "-dc", "--", str(archive)], stdout=subprocess.PIPE)
         return process.stdout, process
-    return zstandard.ZstdDecompressor().stream_reader(archive.open("rb"), closefd=True), None
+    return zstandard.ZstdDecompressor().stream_reader(archive.open("rb"), read_across_frames=True), None
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -164,22 +173,18 @@ def unpack(archive: Path, folder: Path) -> None:
     stream, process = open_archive(archive)
     try:
         with stream, tarfile.open(fileobj=stream, mode="r|") as content:
-            content.extractall(folder, filter="data")  # noqa: S202 - the filter refuses what leaves the folder
-    except (tarfile.TarError, EOFError, ValueError) as error:
+            content.extractall(folder, filter="data")  # the filter refuses what leaves the folder
+    except (tarfile.TarError, EOFError, ValueError, *BROKEN) as error:
         raise ReleaseError(f"{archive.name} cannot be unpacked: {error}.") from error
     finally:
         if process:
             process.wait()
     if not os.access(folder / "bin" / "ollama", os.X_OK):
         raise ReleaseError(f"{archive.name} holds no bin/ollama: it is no release of Ollama.")
-    for root, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = os.path.join(root, name)
-            if not os.path.islink(path):
-                os.chmod(
-                    path, os.stat(path).st_mode | (0o555 if os.path.isdir(path) or os.access(path, os.X_OK) else 0o444)
-                )
-    os.chmod(folder, 0o755)
+    # The service's account reads it, whatever the caller's umask and the archive say.
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
 
 
 def bring(params: dict, folder: Path) -> None:
@@ -205,7 +210,8 @@ def bring(params: dict, folder: Path) -> None:
     if found != wanted:
         archive.unlink()
         raise ReleaseError(
-            f"{url} differs from its published checksum (sha256 {found}, {checksums} says {wanted}); it was removed and nothing that runs was touched. "
+            f"{url} differs from its published checksum (sha256 {found}, {checksums} says {wanted}); "
+            "it was removed and nothing that runs was touched. "
             "Try again later, or check the mirror named by ollama_download_url."
         )
     progress.say("unpacking")

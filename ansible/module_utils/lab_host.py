@@ -81,7 +81,7 @@ def unreachable_folder(path: str) -> str | None:
 def python_version(executable: str) -> tuple[int, int] | None:
     """Version of an interpreter as (major, minor), None if it does not run."""
     try:
-        answer = subprocess.run(  # noqa: S603
+        answer = subprocess.run(
             [executable, "-I", "-c", "import sys; print(*sys.version_info[:2])"],
             capture_output=True,
             text=True,
@@ -110,7 +110,7 @@ def find_python(candidates: list[str], minimum: tuple[int, int], for_other_accou
 def answers(url: str) -> bool:
     """Whether anything answers at `url` within seconds; an HTTP error is an answer."""
     try:
-        with urlopen(Request(url, method="HEAD"), timeout=PROBE_TIMEOUT_S - 1):  # noqa: S310 - the user's own sources
+        with urlopen(Request(url, method="HEAD"), timeout=PROBE_TIMEOUT_S - 1):
             return True
     except HTTPError as error:
         return error.code < 500

@@ -1,6 +1,6 @@
 """An Ollama server and the registry that its models come from.
 
-The server's interface: https://docs.ollama.com/api; what it says in trouble is known from recordings of version 0.32.15.
+The server's interface: https://docs.ollama.com/api; what it says in trouble is known from recordings of 0.32.15.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from ansible.module_utils.lab_progress import Progress
 from ansible.module_utils.urls import open_url
+
+from ansible.module_utils.lab_progress import Progress
 
 OWN_REGISTRY = "registry.ollama.ai"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 
 INTERVAL_S = 2.0
 MEGABYTE = 1_000_000
@@ -26,7 +26,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Write one line."""
         if self.path:
-            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), "a", encoding="utf-8") as file:
+            with Path(self.path).open("a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.subject}: {text}\n")
 
     def bytes(self, done: int, total: int) -> None:

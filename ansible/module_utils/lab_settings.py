@@ -48,7 +48,9 @@ def check_home(home: str) -> list[str]:
     """`lab_home` is an absolute path that a socket and a configuration file can hold."""
     if not HOME.fullmatch(home) or "/../" in home + "/":
         return [
-            problem("lab_home", home, "not an absolute path of letters, digits and ._-/", "Use one such as /srv/genailab")
+            problem(
+                "lab_home", home, "not an absolute path of letters, digits and ._-/", "Use one such as /srv/genailab"
+            )
         ]
     if len(home) > LONGEST_HOME:
         return [problem("lab_home", home, f"longer than {LONGEST_HOME} characters", "Choose a shorter path")]
@@ -60,7 +62,9 @@ def check_address(address: str) -> list[str]:
     try:
         ipaddress.IPv4Address(address)
     except ValueError:
-        return [problem("lab_bind_address", address, "not an IPv4 address", "Use 127.0.0.1, or an address of this host")]
+        return [
+            problem("lab_bind_address", address, "not an IPv4 address", "Use 127.0.0.1, or an address of this host")
+        ]
     return []
 
 
@@ -71,7 +75,9 @@ def check_number(variable: str, value: object, minimum: float) -> list[str]:
             return []
     except ValueError:
         pass
-    return [problem(variable, value, "not a number" if not _is_number(value) else "too small", f"Use {minimum:g} or more")]
+    return [
+        problem(variable, value, "not a number" if not _is_number(value) else "too small", f"Use {minimum:g} or more")
+    ]
 
 
 def _is_number(value: object) -> bool:
@@ -85,7 +91,9 @@ def _is_number(value: object) -> bool:
 def check_catalogue(models: object) -> list[str]:
     """The model catalogue: names, sources and sizes of every entry."""
     if not isinstance(models, list) or not models:
-        return [problem("lab_models", models, "not a list of models", "See ansible/group_vars/all/models.yml for the form")]
+        return [
+            problem("lab_models", models, "not a list of models", "See ansible/group_vars/all/models.yml for the form")
+        ]
     problems: list[str] = []
     seen: set[str] = set()
     for position, entry in enumerate(models):
@@ -115,7 +123,9 @@ def check_entry(where: str, entry: dict) -> list[str]:
         )
     ollama, gguf = entry.get("ollama"), entry.get("llama_cpp")
     if ollama is None and gguf is None:
-        problems.append(problem(where, entry["name"], "no source", "Give it ollama.tag or llama_cpp.wheel, .file or .url"))
+        problems.append(
+            problem(where, entry["name"], "no source", "Give it ollama.tag or llama_cpp.wheel, .file or .url")
+        )
     if ollama is not None and not (isinstance(ollama, dict) and ollama.get("tag")):
         problems.append(problem(f"{where}.ollama", ollama, "no tag", "Write for example {tag: 'qwen2.5:0.5b'}"))
     if gguf is not None:
@@ -130,5 +140,12 @@ def check_gguf(where: str, source: object) -> list[str]:
         return [problem(where, source, "needs exactly one source", "Give one of wheel, file, url")]
     assert isinstance(source, dict)
     if given == ["url"] and not SHA256.fullmatch(str(source.get("sha256", ""))):
-        return [problem(f"{where}.sha256", source.get("sha256"), "no sha256 digest", "Give the 64 hexadecimal digits that the publisher states")]
+        return [
+            problem(
+                f"{where}.sha256",
+                source.get("sha256"),
+                "no sha256 digest",
+                "Give the 64 hexadecimal digits that the publisher states",
+            )
+        ]
     return []

@@ -40,7 +40,9 @@ class UnixTransport(xmlrpc.client.Transport):
 
 def connect(home: str, instance: str):
     """Supervisord's functions of one instance, None when it does not run."""
-    rpc = xmlrpc.client.ServerProxy("http://localhost", transport=UnixTransport(f"{home}/run/{instance}/supervisor.sock"))
+    rpc = xmlrpc.client.ServerProxy(
+        "http://localhost", transport=UnixTransport(f"{home}/run/{instance}/supervisor.sock")
+    )
     try:
         rpc.supervisor.getState()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):

@@ -23,7 +23,13 @@ def digest_of(*parts: str | bytes) -> str:
 def tree_digest(folder: Path) -> str:
     """Digest of a folder's files, their names and their run bits."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not ignored(path.relative_to(folder)))
-    return digest_of(*(part for path in files for part in (str(path.relative_to(folder)), str(os.access(path, os.X_OK)), path.read_bytes())))
+    return digest_of(
+        *(
+            part
+            for path in files
+            for part in (str(path.relative_to(folder)), str(os.access(path, os.X_OK)), path.read_bytes())
+        )
+    )
 
 
 def ignored(path: Path) -> bool:
@@ -55,5 +61,7 @@ def make(folder: Path, build: Callable[[Path], None]) -> None:
 def older_versions(folder: Path) -> list[Path]:
     """Folders of the same name with another digest, oldest first."""
     name = folder.name.rsplit("-", 1)[0]
-    others = [path for path in folder.parent.glob(f"{name}-*") if path != folder and path.name.rsplit("-", 1)[0] == name]
+    others = [
+        path for path in folder.parent.glob(f"{name}-*") if path != folder and path.name.rsplit("-", 1)[0] == name
+    ]
     return sorted(others, key=lambda path: path.stat().st_mtime)

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE_PROCESS = {"gateway": "hub/gateway", "database": "hub/database", "jupyterlab": "notebook/jupyterlab"}
@@ -48,13 +49,20 @@ def read_env(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#")
 
 
-def playbook(name: str, variables: dict[str, object], *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def playbook(
+    name: str, variables: dict[str, object], *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run one of the project's playbooks as its users do."""
     command = [str(Path(sys.executable).with_name("ansible-playbook")), f"{name}.yml"]
     extra = ["-e", json.dumps(variables)] if variables else []
     settings = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "LITELLM_", "LAB_"))}
     return subprocess.run(
-        [*command, *extra, *arguments], cwd=ROOT / "ansible", env=settings | environment, capture_output=True, text=True, check=False
+        [*command, *extra, *arguments],
+        cwd=ROOT / "ansible",
+        env=settings | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -109,6 +117,21 @@ class Lab:
         return self.secrets["JUPYTER_TOKEN"]
 
     @property
+    def variables(self) -> dict[str, object]:
+        """What makes this lab differ from the default one, for another run of a playbook."""
+        gateway = (self.home / "config/gateway.yaml").read_text()
+        runtime = re.search(r"api_base: http://127\.0\.0\.1:(\d+)", gateway)
+        assert runtime
+        return {
+            "lab_home": str(self.home),
+            "hub_port": urlsplit(self.hub_url).port,
+            "postgres_port": urlsplit(self.database_url).port,
+            "jupyter_port": urlsplit(self.jupyter_url).port,
+            "runtime_port": int(runtime[1]),
+            "lab_runtime": "llama_cpp" if "openai/" in gateway else "ollama",
+        }
+
+    @property
     def notebooks(self) -> Path:
         return self.home / "notebooks"
 
@@ -161,9 +184,10 @@ class Lab:
         for process, command in self.processes().items():
             environment = Path(f"/proc/{process}/environ").read_bytes()
             is_engine = "prisma-query-engine" in command
-            if f"LAB_SERVICE={self.home}:{mark}".encode() in environment and is_engine == (service == "engine"):
-                if "launcher.py" not in command and (service == "engine" or self.is_supervised(process)):
-                    return process
+            if f"LAB_SERVICE={self.home}:{mark}".encode() not in environment or is_engine != (service == "engine"):
+                continue
+            if "launcher.py" not in command and (is_engine or self.is_supervised(process)):
+                return process
         return None
 
     def is_supervised(self, process: int) -> bool:
@@ -180,7 +204,12 @@ class Lab:
 
     def is_ready(self) -> bool:
         """Whether a completion and JupyterLab answer."""
-        body: dict[str, object] = {"model": self.model_name(), "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1, "metadata": {"tags": ["lab-smoke"]}}
+        body: dict[str, object] = {
+            "model": self.model_name(),
+            "messages": [{"role": "user", "content": "hi"}],
+            "max_tokens": 1,
+            "metadata": {"tags": ["lab-smoke"]},
+        }
         try:
             self.hub("/v1/chat/completions", body)
             with urllib.request.urlopen(f"{self.jupyter_url}/api", timeout=5) as answer:

@@ -83,14 +83,14 @@ class Load:
         with httpx.Client(base_url=self.hub_url, headers=headers, timeout=60) as client:
             while not self._stop.is_set():
                 number = next(self._numbers)
-                ids = self._ask(client, number)
+                call_id = self._ask(client, number)
                 with self._guard:
                     self.sent += 1
-                    self.failed += ids is None
-                    if ids is not None:
-                        self.answered.append(ids)
+                    self.failed += call_id is None
+                    if call_id is not None:
+                        self.answered.append(call_id)
                         self.streamed += number % 2
-                if ids is None:
+                if call_id is None:
                     self._stop.wait(0.1)  # a hub that is down refuses at once; do not spin
 
     def _ask(self, client: httpx.Client, number: int) -> str | None:
@@ -135,6 +135,13 @@ def new_caller(hub_url: str, master_key: str, **limits: object) -> Caller:
         user = client.post("/user/new", json={"auto_create_key": False}).raise_for_status().json()["user_id"]
         made = client.post("/key/generate", json={"user_id": user, **limits}).raise_for_status().json()
     return Caller(made["key"], user)
+
+
+def ask(hub_url: str, caller: Caller, model: str) -> httpx.Response:
+    """Send one plain chat request."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 8}
+    headers = {"Authorization": f"Bearer {caller.key}"}
+    return httpx.post(f"{hub_url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
 
 def accounts(database_url: str, caller: Caller) -> Accounts:

@@ -63,7 +63,7 @@ def token_of(key_alias: str | None) -> str:
 
 def requests(seed: int = 1) -> list[Request]:
     """Requests around the two hours that Europe and Lord Howe Island turn their clocks, and on a day between."""
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     beginnings = [
         datetime(2026, 10, 25, 0, tzinfo=UTC),  # Berlin repeats 2 to 3 o'clock from 00:00 to 02:00 UTC
         datetime(2026, 4, 4, 13, tzinfo=UTC),  # Lord Howe Island goes back by half an hour at 15:00 UTC
@@ -103,7 +103,7 @@ def write(connection: Connection, truth: Iterable[Request]) -> None:
         identity = "id, " if alias == "gone" else ""
         value = "gen_random_uuid()::text, " if alias == "gone" else ""
         connection.execute(
-            text(f'INSERT INTO "LiteLLM_{table}" ({identity}token, key_alias) VALUES ({value}:token, :alias)'),  # noqa: S608
+            text(f'INSERT INTO "LiteLLM_{table}" ({identity}token, key_alias) VALUES ({value}:token, :alias)'),
             {"token": token_of(alias), "alias": alias},
         )
     connection.execute(_INSERT, [_row(request, number) for number, request in enumerate(truth)])

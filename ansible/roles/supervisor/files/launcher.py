@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
     environment = dict(os.environ)
     for path in arguments.env_file:
         environment.update(read_environment(path))
-    os.execvpe(arguments.command[0], arguments.command, environment)  # noqa: S606 - to become the service
+    os.execvpe(arguments.command[0], arguments.command, environment)
 
 
 def wait(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,180 @@
+"""Guards against answers that look whole and are not: prompts over the context, and answers cut in the middle."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import litellm
+from litellm.exceptions import APIConnectionError
+
+log = logging.getLogger("litellm_hub.guards")
+
+PROVIDERS = frozenset({"openai", "text-completion-openai", "ollama_chat"})
+_PROMPT_FIELDS = ("system", "instructions", "messages", "prompt", "input", "tools", "functions")
+_MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url"})
+_TOKENS_PER_MESSAGE = 4  # role and separators, as OpenAI's counting guide has it
+_CUT_SHARE = 0.5
+
+
+class ContextLengthError(Exception):
+    """The prompt does not fit the model's context (HTTP 400, code `context_length_exceeded`)."""
+
+
+class CutAnswerError(APIConnectionError):
+    """The runtime's answer ended before its end was announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A deployment's context: tokens per request, and the margin added to the gateway's count (a fraction)."""
+
+    tokens: int
+    margin: float = 0.0
+
+    def holds(self, counted: int) -> bool:
+        """Tell whether a prompt of `counted` tokens fits, margin included."""
+        return counted * (1 + self.margin) <= self.tokens
+
+
+def widest_context(deployments: Sequence[Mapping[str, Any]]) -> Context | None:
+    """Return the context of the deployment that takes the longest prompt; None when one states no limit.
+
+    Args:
+        deployments: Entries of the router's model list; `model_info` holds `max_input_tokens` (tokens per
+            request) and `context_margin` (a fraction; 0 where the runtime refuses over-long prompts itself).
+    """
+    infos = [deployment.get("model_info") or {} for deployment in deployments]
+    if not infos or any(not isinstance(info.get("max_input_tokens"), int) for info in infos):
+        return None
+    contexts = [Context(info["max_input_tokens"], float(info.get("context_margin") or 0)) for info in infos]
+    return max(contexts, key=lambda context: context.tokens / (1 + context.margin))
+
+
+async def check_prompt(data: Mapping[str, Any], context: Context) -> int | None:
+    """Refuse a prompt that is longer than `context`.
+
+    Args:
+        data: The request's body, of any of the chat, completion, response or message calls.
+        context: The model's context.
+
+    Returns:
+        The tokens counted, or None when the prompt is short enough to need no counting.
+
+    Raises:
+        ContextLengthError: With the sizes, never with the prompt.
+    """
+    texts = [text for name in _PROMPT_FIELDS for text in _texts(data.get(name))]
+    extra = sum(len(item) if _is_tokens(item) else _TOKENS_PER_MESSAGE for item in _items(data))
+    if context.holds(sum(len(text.encode(errors="replace")) for text in texts) + extra):  # a token is a byte or more
+        return None
+    counted: int = extra + await asyncio.to_thread(litellm.token_counter, model="", text="\n".join(texts))
+    if context.holds(counted):
+        return counted
+    margin = ""
+    if context.margin:
+        with_margin = round(counted * (1 + context.margin))
+        margin = f", {with_margin} with the {context.margin:.0%} margin for the model's own tokenizer"
+    raise ContextLengthError(
+        f"The prompt is too long for the model '{data.get('model')}': {counted} tokens by the gateway's count{margin}; "
+        f"the model's context is {context.tokens} tokens per request. Shorten the prompt or the conversation."
+    )
+
+
+def warn_if_prompt_was_cut(model: object, counted: int | None, reported: object) -> None:
+    """Log a warning when the runtime read far fewer prompt tokens than the gateway counted."""
+    if counted and isinstance(reported, int) and 0 < reported < counted * _CUT_SHARE:
+        log.warning("Model '%s' read %d prompt tokens of about %d: was the prompt cut?", model, reported, counted)
+
+
+def is_final(chunk: object) -> bool:
+    """Tell whether a streamed chunk announces the end of the answer (or an error), in any of the APIs' forms."""
+    if isinstance(chunk, bytes | bytearray):
+        return any(mark in chunk for mark in (b"message_delta", b"message_stop", b"event: error", b"[DONE]"))
+    if isinstance(chunk, str):
+        return is_final(chunk.encode(errors="replace"))
+    kind = _field(chunk, "type")
+    if isinstance(kind, str) and kind in {
+        *("response.completed", "response.incomplete", "response.failed", "error"),
+        *("message_delta", "message_stop"),
+    }:
+        return True
+    choices = _field(chunk, "choices")
+    return isinstance(choices, list) and any(_field(choice, "finish_reason") for choice in choices)
+
+
+def lacks_ending(original: object) -> bool:
+    """Tell whether a runtime's own plain answer shows no end: no `finish_reason`, or Ollama's `done` not true.
+
+    Args:
+        original: What LiteLLM kept of the runtime's answer, a dict or JSON text; anything else passes.
+    """
+    if isinstance(original, str):
+        try:
+            original = json.loads(original)
+        except ValueError:
+            return False
+    if not isinstance(original, Mapping):
+        return False
+    choices = original.get("choices")
+    if isinstance(choices, list):
+        return any(not _field(choice, "finish_reason") for choice in choices)
+    return "done" in original and original["done"] is not True
+
+
+def cut_answer(model: object, provider: object) -> CutAnswerError:
+    """Return the error for an answer of `model` that ended before its end was announced."""
+    return CutAnswerError(
+        message="The model's runtime broke off in the middle of the answer.",
+        llm_provider=str(provider or ""),
+        model=str(model or ""),
+    )
+
+
+def install_stream_guard(wrapper: type) -> None:
+    """Make LiteLLM's stream wrapper fail where it would invent a `finish_reason` for a stream that just ended.
+
+    Args:
+        wrapper: litellm's `CustomStreamWrapper` (litellm_core_utils/streaming_handler.py, 1.106.2).
+    """
+    finalize = wrapper._finalize_completed_stream  # type: ignore[attr-defined]
+
+    async def guarded(stream: Any, cache_hit: bool) -> Any:
+        announced = stream.received_finish_reason or stream.intermittent_finish_reason
+        if not announced and not stream.sent_last_chunk and stream.custom_llm_provider in PROVIDERS:
+            stream._log_stream_failure_and_raise(cut_answer(stream.model, stream.custom_llm_provider))
+        return await finalize(stream, cache_hit=cache_hit)
+
+    wrapper._finalize_completed_stream = guarded  # type: ignore[attr-defined]
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        if value.get("type") not in _MEDIA:
+            for item in value.values():
+                yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def _items(data: Mapping[str, Any]) -> list[Any]:
+    """Return messages, and prompts given as token numbers."""
+    found: list[Any] = []
+    for name in ("messages", "prompt", "input"):
+        value = data.get(name)
+        if isinstance(value, list):
+            found += [value] if _is_tokens(value) else value
+    return found
+
+
+def _is_tokens(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, int) for item in value)
+
+
+def _field(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

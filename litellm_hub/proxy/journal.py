@@ -1,0 +1,283 @@
+"""Append-only journal of usage entries: durable before a caller is answered, deleted once applied.
+
+An entry is one line: eight hex digits of CRC-32, a space, a JSON object, a newline. A line that fails its
+checksum is skipped, so the torn end of a killed process harms nothing else. Every process starts a new
+segment file, and a segment is deleted when all its entries are applied.
+"""
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import json
+import logging
+import os
+import queue
+import threading
+import time
+import uuid
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("litellm_hub.journal")
+
+SEGMENT_BYTES = 4 << 20
+_CHECKSUM_BYTES = 9  # eight hex digits and a space
+
+
+class JournalError(RuntimeError):
+    """The journal cannot be opened, or an entry could not be made durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Where an entry lies: segment file name, offset and length in bytes (newline included)."""
+
+    segment: str
+    offset: int
+    length: int
+
+
+def encode(entry: Mapping[str, Any]) -> bytes:
+    """Return `entry` as one journal line; dates become ISO 8601 text, other foreign objects their `str`."""
+    body = json.dumps(entry, default=_plain, separators=(",", ":")).encode("ascii")
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Return the entry of a journal line.
+
+    Raises:
+        ValueError: The line is torn or damaged.
+    """
+    checksum, body = line[:_CHECKSUM_BYTES], line[_CHECKSUM_BYTES:].rstrip(b"\n")
+    if not line.endswith(b"\n") or checksum != b"%08x " % zlib.crc32(body):
+        raise ValueError("checksum differs")
+    entry: dict[str, Any] = json.loads(body)
+    return entry
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+class Journal:
+    """The journal in one directory, owned by one process at a time.
+
+    A thread writes: it gathers the entries that wait, writes them at once and syncs once (group commit).
+    Entries stay on disk and only their places in memory, so a long database outage costs little memory.
+    """
+
+    def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        """Open the journal, creating the directory, and find the entries an earlier process left.
+
+        Args:
+            directory: Folder for segments; created with mode 0700.
+            segment_bytes: Size in bytes after which a new segment is begun.
+
+        Raises:
+            JournalError: The directory cannot be used, or another process holds it.
+        """
+        self.directory = directory
+        self._segment_bytes = segment_bytes
+        self._pending: deque[Locator] = deque()
+        self._open_entries: Counter[str] = Counter()  # per segment: entries not yet applied
+        self._damaged: set[str] = set()
+        self._guard = threading.Lock()
+        self._inbox: queue.SimpleQueue[tuple[bytes, Future[None]] | None] = queue.SimpleQueue()
+        self._file = -1
+        self._segment = ""
+        self._size = 0
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.chmod(0o700)
+            self._lock = _lock(directory / "lock")
+            self.journal_id = _identity(directory / "id")
+            self._recover()
+        except OSError as error:
+            raise JournalError(f"The usage journal cannot use {directory}: {error}") from error
+        self._thread = threading.Thread(target=self._run, name="usage-journal", daemon=True)
+        self._thread.start()
+
+    def append(self, entry: Mapping[str, Any]) -> Future[None]:
+        """Queue an entry; the future is done when it is on disk, or fails with `JournalError`."""
+        future: Future[None] = Future()
+        self._inbox.put((encode(entry), future))
+        return future
+
+    def waiting(self, limit: int) -> list[Locator]:
+        """Return the places of the oldest entries not yet applied, at most `limit`."""
+        with self._guard:
+            return list(itertools.islice(self._pending, limit))
+
+    def read(self, places: Iterable[Locator]) -> list[dict[str, Any]]:
+        """Return the entries at `places`.
+
+        Raises:
+            OSError, ValueError: A segment is gone or was changed by someone else.
+        """
+        entries = []
+        for segment, group in itertools.groupby(places, key=lambda place: place.segment):
+            with (self.directory / segment).open("rb") as file:
+                entries += [decode(os.pread(file.fileno(), place.length, place.offset)) for place in group]
+        return entries
+
+    def settle(self, count: int) -> bool:
+        """Forget the `count` oldest entries, which are applied; return whether a segment was deleted."""
+        with self._guard:
+            for _ in range(count):
+                self._open_entries[self._pending.popleft().segment] -= 1
+            return self._delete_finished()
+
+    def reject(self, entry: Mapping[str, Any], reason: str) -> None:
+        """Put an entry that the database refuses for its data into the file `rejected`, with the reason."""
+        target = os.open(self.directory / "rejected.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(target, encode({"reason": reason, "entry": entry}))
+            os.fsync(target)
+        finally:
+            os.close(target)
+
+    def segments(self) -> list[str]:
+        """Return the names of the segments that exist."""
+        return sorted(path.name for path in self.directory.glob("*.journal"))
+
+    def close(self) -> None:
+        """Write what waits, and let another process have the directory."""
+        self._inbox.put(None)
+        self._thread.join()
+        if self._file >= 0:
+            os.close(self._file)
+        self._segment = ""
+        self._delete_finished()
+        os.close(self._lock)
+
+    def _recover(self) -> None:
+        for segment in self.segments():
+            places = list(self._scan(segment))
+            self._pending += places
+            self._open_entries[segment] = len(places)
+        if self._pending:
+            log.warning("Usage journal: %d entries of an earlier run are applied first", len(self._pending))
+        self._delete_finished()
+
+    def _scan(self, segment: str) -> Iterator[Locator]:
+        offset = 0
+        with (self.directory / segment).open("rb") as file:
+            for line in file:
+                try:
+                    decode(line)
+                except ValueError:
+                    if line.endswith(b"\n"):
+                        self._damaged.add(segment)
+                        log.error("Usage journal: %s is damaged at byte %d; a copy is kept", segment, offset)
+                    else:
+                        log.warning("Usage journal: %s ends in an entry that was never finished", segment)
+                else:
+                    yield Locator(segment, offset, len(line))
+                offset += len(line)
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            group = [self._inbox.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    group.append(self._inbox.get_nowait())
+            closing = None in group
+            writes = [item for item in group if item is not None]
+            try:
+                self._write([line for line, _ in writes])
+            except OSError as error:
+                hint = ": the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+                failure = JournalError(f"The usage journal cannot be written{hint} ({error.strerror})")
+                for _, future in writes:
+                    future.set_exception(failure)
+            else:
+                for _, future in writes:
+                    future.set_result(None)
+
+    def _write(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        if self._file < 0 or self._size >= self._segment_bytes:
+            self._begin_segment()
+        data = memoryview(b"".join(lines))
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+            os.fdatasync(self._file)
+        except OSError:
+            self._abandon_segment()
+            raise
+        with self._guard:
+            for line in lines:
+                self._pending.append(Locator(self._segment, self._size, len(line)))
+                self._size += len(line)
+            self._open_entries[self._segment] += len(lines)
+
+    def _begin_segment(self) -> None:
+        name = f"{time.time_ns():020d}.journal"
+        with self._guard:  # a new file has no entries yet and must not be taken for a finished one
+            file = os.open(self.directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            if self._file >= 0:
+                os.close(self._file)
+            self._file, self._segment, self._size = file, name, 0
+            _sync_directory(self.directory)
+            self._delete_finished()
+
+    def _abandon_segment(self) -> None:
+        # After a failed sync nobody knows what is on disk: nothing is ever appended behind it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, self._size)
+        os.close(self._file)
+        with self._guard:
+            self._file, self._segment = -1, ""
+
+    def _delete_finished(self) -> bool:
+        finished = [name for name in self.segments() if name != self._segment and self._open_entries.get(name, 0) == 0]
+        for name in finished:
+            path = self.directory / name
+            path.rename(path.with_suffix(".damaged")) if name in self._damaged else path.unlink()
+            self._open_entries.pop(name, None)
+        if finished:
+            # The ledger forgets a segment only after its deletion is certain; otherwise a power failure
+            # could bring back entries that the ledger no longer knows.
+            _sync_directory(self.directory)
+        return bool(finished)
+
+
+def _lock(path: Path) -> int:
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise JournalError(
+            f"Another gateway process uses the journal in {path.parent}: run one worker per LAB_JOURNAL_DIR"
+        ) from None
+    return file
+
+
+def _identity(path: Path) -> str:
+    if not path.exists():
+        path.touch(mode=0o600)
+    known = path.read_text().strip()
+    if not known:
+        known = str(uuid.uuid4())
+        path.write_text(known)
+    return str(uuid.UUID(known))
+
+
+def _sync_directory(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
