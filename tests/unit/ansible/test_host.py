@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+
 from ansible.module_utils import lab_host
 
 
@@ -37,7 +38,10 @@ def test_a_silent_source_does_not_hold_up_the_preflight():
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         start = time.monotonic()
-        assert lab_host.probe_sources({"silent": address, "refused": "http://127.0.0.1:1/"}) == {"silent": False, "refused": False}
+        assert lab_host.probe_sources({"silent": address, "refused": "http://127.0.0.1:1/"}) == {
+            "silent": False,
+            "refused": False,
+        }
         assert time.monotonic() - start < 2 * lab_host.PROBE_TIMEOUT_S
 
 

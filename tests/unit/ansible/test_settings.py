@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import yaml
-from ansible.module_utils import lab_settings
 
+from ansible.module_utils import lab_settings
 from tests.support.lab import ROOT
 
 CATALOGUE = yaml.safe_load((ROOT / "ansible/group_vars/all/models.yml").read_text())["lab_models"]

@@ -1,0 +1,1 @@
+"""Stand-ins for parts of the world that a test machine may not reach."""
