@@ -36,6 +36,7 @@ SELECT request_id FROM "LiteLLM_SpendLogs"
 WHERE request_id IN (SELECT jsonb_array_elements_text($1::jsonb))
 """
 
+_DATA_REFUSED = frozenset({"22", "23"})  # SQLSTATE classes: data exception, integrity constraint violation
 # In a JSON document inside a text column: the escape itself, not one whose backslash is escaped.
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -200,14 +201,15 @@ def is_refused_data(error: Exception) -> bool:
     from litellm.proxy.db.exception_handler import PrismaDBExceptionHandler as Kind
     from prisma.errors import FieldNotFoundError, InputError, MissingRequiredValueError
 
-    if Kind.is_database_service_unavailable_error(error) or Kind.is_deadlock_error(error):
-        return False
     state = Kind.postgres_sqlstate(error)
     if state is not None:
-        return state[:2] in {"22", "23"}
+        return state[:2] in _DATA_REFUSED
+    if Kind.is_database_service_unavailable_error(error):
+        return False
     # The query engine reports a value of the wrong type as a field that it does not find.
-    malformed = (FieldNotFoundError, InputError, MissingRequiredValueError, KeyError, TypeError, ValueError)
-    return Kind.is_prisma_data_error(error) or isinstance(error, malformed)
+    return isinstance(
+        error, FieldNotFoundError | InputError | MissingRequiredValueError | KeyError | TypeError | ValueError
+    )
 
 
 def free_request_id(wanted: str, taken: set[str]) -> str:

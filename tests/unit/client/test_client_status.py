@@ -1,0 +1,155 @@
+"""How the client sees the hub without waking a model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from litellm_hub import errors
+from litellm_hub.client import HubClient, HubState
+from tests.unit.client.scripted_hub import ScriptedHub
+
+MODELS = {"data": [{"id": "smollm2"}, {"id": "phi"}]}
+
+
+def hub_that_says(
+    models: tuple[int, Any], info: tuple[int, Any] = (404, {}), asked: list[str] | None = None
+) -> HubClient:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if asked is not None:
+            asked.append(request.url.path)
+        status, body = {"/v1/models": models, "/key/info": info}.get(request.url.path, (200, "I'm alive!"))
+        return httpx.Response(status, json=body)
+
+    return HubClient("http://hub.test/v1", "sk-x1234", transport=httpx.MockTransport(answer))
+
+
+def refusal(kind: str, message: str = "no") -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "code": "1"}}
+
+
+def test_a_hub_that_is_well_names_models_and_spend() -> None:
+    asked: list[str] = []
+    info = {"info": {"spend": 0.25, "max_budget": 5.0}}
+    status = hub_that_says((200, MODELS), (200, info), asked).status()
+    assert status.state is HubState.OK
+    assert status.models == ("smollm2", "phi")
+    assert (status.spend, status.max_budget) == (0.25, 5.0)
+    assert status.remedy == ""
+    assert asked == ["/health/liveliness", "/v1/models", "/key/info"], "no model is woken"
+
+
+@pytest.mark.parametrize(
+    ("models", "state"),
+    [
+        ((401, refusal("token_not_found_in_db")), HubState.WRONG_KEY),
+        ((401, refusal("expired_key")), HubState.WRONG_KEY),
+        ((422, refusal("budget_exceeded")), HubState.OVER_BUDGET),
+        ((200, {"data": []}), HubState.NO_MODELS),
+        ((200, {"data": 5}), HubState.TROUBLE),
+        ((500, refusal("internal_server_error")), HubState.TROUBLE),
+        ((503, refusal("no_db_connection")), HubState.UNREACHABLE),
+    ],
+)
+def test_every_trouble_has_a_reason_and_a_remedy(models: tuple[int, Any], state: HubState) -> None:
+    status = hub_that_says(models).status()
+    assert status.state is state
+    assert status.reason
+    assert status.remedy
+
+
+def test_the_master_key_has_no_spend_and_that_is_fine() -> None:
+    status = hub_that_says((200, MODELS), (404, refusal("not_found_error"))).status()
+    assert (status.state, status.spend) == (HubState.OK, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "key"), [("", "sk-x1234"), ("http://hub.test/v1", ""), ("hub", "sk-x1234"), ("http://[::", "k")]
+)
+def test_what_is_not_configured_is_said_so(url: str, key: str) -> None:
+    client = HubClient(url, key)
+    assert client.status().state is HubState.NOT_CONFIGURED
+    with pytest.raises(errors.NotConfigured, match="LITELLM_"):
+        client.models()
+    with pytest.raises(errors.NotConfigured, match="LITELLM_"):
+        client.stream_chat("m", [])
+
+
+def test_a_key_that_cannot_be_sent_is_a_wrong_key() -> None:
+    assert HubClient("http://hub.test/v1", "sk-“quoted”").status().state is HubState.WRONG_KEY
+
+
+def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, hub: ScriptedHub) -> None:
+    monkeypatch.setenv("LITELLM_BASE_URL", hub.url + "/")
+    monkeypatch.setenv("LITELLM_API_KEY", " sk-x1234\n")
+    assert HubClient().base_url == hub.url
+    assert HubClient().models() == ["scripted"]
+
+
+def test_a_proxy_for_the_outside_world_does_not_stand_before_a_local_hub(
+    monkeypatch: pytest.MonkeyPatch, client: HubClient
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert client.models() == ["scripted"]
+
+
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_hub_that_is_down_is_unreachable() -> None:
+    client = HubClient(f"http://127.0.0.1:{unused_port()}/v1", "sk-x1234")
+    assert client.status().state is HubState.UNREACHABLE
+    with pytest.raises(errors.HubUnreachable, match="make up"):
+        client.models()
+
+
+def test_another_program_at_the_address_is_no_hub() -> None:
+    other = httpx.MockTransport(lambda request: httpx.Response(404, text="nginx"))
+    client = HubClient("http://hub.test/v1", "sk-x1234", transport=other)
+    assert client.status().state is HubState.UNREACHABLE
+    with pytest.raises(errors.HubUnreachable, match="not as the hub"):
+        client.models()
+
+
+def test_a_hub_that_hangs_is_given_up_in_three_seconds(hub: ScriptedHub, client: HubClient) -> None:
+    hub.alive_after = 30
+    before = time.monotonic()
+    assert client.status().state is HubState.UNREACHABLE
+    assert time.monotonic() - before < 3.5
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message", "expected"),
+    [
+        (422, "budget_exceeded", "Budget has been exceeded! Key=x", errors.OverBudget),
+        (429, "budget_exceeded", "Budget has been exceeded!", errors.OverBudget),
+        (400, "auth_error", "ExceededBudget: Budget has been exceeded! Current cost: 1", errors.OverBudget),
+        (429, "throttling_error", "Rate limit exceeded for api_key: x", errors.RateLimited),
+        (429, "all_deployments_in_cooldown", "No deployments available", errors.RuntimeUnavailable),
+        (401, "auth_error", "Authentication Error, Key is blocked.", errors.WrongKey),
+        (403, "key_model_access_denied", "not available for this API key", errors.UnknownModel),
+        (403, "auth_error", "not allowed to call this route", errors.WrongKey),
+        (400, "invalid_request_error", "context_length_exceeded", errors.PromptTooLong),
+        (408, "timeout", "litellm.Timeout: Connection timed out", errors.RuntimeUnavailable),
+        (500, "internal_server_error", "litellm.InternalServerError: exploded", errors.RuntimeUnavailable),
+        (418, "odd", "a teapot", errors.HubError),
+    ],
+)
+def test_refusals_are_told_apart(status: int, kind: str, message: str, expected: type[errors.HubError]) -> None:
+    error = errors.error_from_answer(status, refusal(kind, message), model="m")
+    assert type(error) is expected
+    assert error.detail == message
+
+
+def test_the_wait_that_the_hub_asks_for_is_passed_on() -> None:
+    error = errors.error_from_answer(429, refusal("throttling_error"), headers={"retry-after": "5"})
+    assert isinstance(error, errors.RateLimited)
+    assert error.retry_after == 5

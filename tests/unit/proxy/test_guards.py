@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from litellm_hub.proxy import guards
+from litellm_hub.proxy.guards import Context, ContextLengthError, CutAnswerError
+
+SECRET = "the-secret-word "
+
+
+async def refused(data: dict[str, Any], context: Context) -> str:
+    with pytest.raises(ContextLengthError) as caught:
+        await guards.check_prompt({"model": "m", **data}, context)
+    return str(caught.value)
+
+
+def chat(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+@pytest.mark.anyio
+async def test_a_prompt_over_the_context_is_refused_with_the_sizes_and_without_its_text() -> None:
+    message = await refused(chat(SECRET * 300), Context(500, margin=0.3))
+    assert "'m'" in message
+    assert "500 tokens per request" in message
+    assert "30% margin" in message
+    counted = int(message.split(" tokens by the gateway's count")[0].rsplit(" ", 1)[1])
+    assert counted > 500
+    assert SECRET.strip() not in message
+
+
+@pytest.mark.anyio
+async def test_without_a_margin_none_is_mentioned() -> None:
+    assert "margin" not in await refused(chat(SECRET * 300), Context(500))
+
+
+@pytest.mark.anyio
+async def test_the_margin_refuses_what_the_bare_count_would_pass() -> None:
+    prompt = chat("word " * 450)
+    assert await guards.check_prompt(prompt, Context(500)) is not None
+    await refused(prompt, Context(500, margin=0.3))
+
+
+@pytest.mark.anyio
+async def test_a_short_prompt_is_not_counted() -> None:
+    assert await guards.check_prompt(chat("Say hi."), Context(500, margin=0.3)) is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"prompt": SECRET * 300},
+        {"prompt": list(range(600))},
+        {"input": SECRET * 300},
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": SECRET * 300}]}]},
+        {"messages": [], "system": SECRET * 300},
+        {"messages": [], "tools": [{"type": "function", "function": {"name": "f", "description": SECRET * 300}}]},
+        {"messages": [{"role": "user", "content": ""}] * 200},
+    ],
+)
+async def test_every_form_of_prompt_is_counted(data: dict[str, Any]) -> None:
+    await refused(data, Context(500))
+
+
+@pytest.mark.anyio
+async def test_pictures_are_not_counted_as_text() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    assert await guards.check_prompt({"messages": [{"role": "user", "content": [picture]}]}, Context(500)) is None
+
+
+def test_the_widest_context_decides_and_a_missing_limit_is_no_limit() -> None:
+    narrow = {"model_info": {"max_input_tokens": 1000, "context_margin": 0}}
+    wide = {"model_info": {"max_input_tokens": 1200, "context_margin": 0.3}}
+    assert guards.widest_context([narrow, wide]) == Context(1000, 0.0)
+    assert guards.widest_context([wide]) == Context(1200, 0.3)
+    assert guards.widest_context([narrow, {"model_info": {}}]) is None
+    assert guards.widest_context([]) is None
+
+
+@pytest.mark.parametrize(
+    ("chunk", "final"),
+    [
+        ({"choices": [{"finish_reason": None, "delta": {"content": "a"}}]}, False),
+        ({"choices": [{"finish_reason": "stop", "delta": {}}]}, True),
+        (SimpleNamespace(choices=[SimpleNamespace(finish_reason="length")]), True),
+        (SimpleNamespace(choices=[]), False),
+        ({"type": "response.output_text.delta"}, False),
+        (SimpleNamespace(type="response.completed"), True),
+        (b'event: content_block_delta\ndata: {"type": "content_block_delta"}\n\n', False),
+        (b'event: message_delta\ndata: {"type": "message_delta"}\n\n', True),
+        ("data: [DONE]\n\n", True),
+    ],
+)
+def test_the_end_of_a_stream_is_recognised_in_every_api(chunk: object, final: bool) -> None:
+    assert guards.is_final(chunk) is final
+
+
+@pytest.mark.parametrize(
+    ("original", "cut"),
+    [
+        ({"choices": [{"finish_reason": "stop"}]}, False),
+        ({"choices": [{"finish_reason": None}]}, True),
+        ({"choices": [{"finish_reason": "stop"}, {}]}, True),
+        (json.dumps({"message": {}, "done": True}), False),
+        (json.dumps({"message": {}, "done": False}), True),
+        ("not json", False),
+        (None, False),
+    ],
+)
+def test_a_plain_answer_without_an_end_is_recognised(original: object, cut: bool) -> None:
+    assert guards.lacks_ending(original) is cut
+
+
+def test_a_cut_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        guards.warn_if_prompt_was_cut("m", 6000, 2050)
+    assert "2050 prompt tokens of about 6000" in caplog.text
+    caplog.clear()
+    guards.warn_if_prompt_was_cut("m", 6000, 5000)
+    guards.warn_if_prompt_was_cut("m", None, 10)
+    assert not caplog.text
+
+
+class Stream:
+    """As much of LiteLLM's stream wrapper as the guard touches."""
+
+    def __init__(self, provider: str, finish_reason: str | None) -> None:
+        self.custom_llm_provider = provider
+        self.received_finish_reason = finish_reason
+        self.intermittent_finish_reason = None
+        self.sent_last_chunk = False
+        self.model = "m"
+
+    async def _finalize_completed_stream(self, cache_hit: bool) -> str:
+        return "stop"
+
+    def _log_stream_failure_and_raise(self, error: Exception) -> None:
+        raise error
+
+
+@pytest.mark.anyio
+async def test_an_invented_end_becomes_an_error_for_the_runtimes_we_serve() -> None:
+    class Guarded(Stream):
+        pass
+
+    guards.install_stream_guard(Guarded)
+    for provider in guards.PROVIDERS:
+        with pytest.raises(CutAnswerError, match="broke off in the middle"):
+            await Guarded(provider, None)._finalize_completed_stream(cache_hit=False)
+        assert await Guarded(provider, "length")._finalize_completed_stream(cache_hit=False) == "stop"
+    assert await Guarded("gemini", None)._finalize_completed_stream(cache_hit=False) == "stop"
+
+
+def test_litellm_still_has_what_the_stream_guard_needs() -> None:
+    from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+
+    for name in ("_finalize_completed_stream", "_log_stream_failure_and_raise"):
+        assert callable(getattr(CustomStreamWrapper, name))
