@@ -117,9 +117,10 @@ class BadAnswer(HubError):  # noqa: N818
 
 _SIZES = (
     re.compile(r"Max Input Tokens=(?P<limit>\d+), Got=(?P<tokens>\d+)"),
+    re.compile(r"(?P<tokens>\d+) tokens by the gateway's count.* context is (?P<limit>\d+) tokens"),
     re.compile(r"\((?P<tokens>\d+) tokens\) exceeds the available context size \((?P<limit>\d+) tokens\)"),
 )
-_TOO_LONG = re.compile(r"context.?window|context.?length|context size|prompt_too_long", re.IGNORECASE)
+_TOO_LONG = re.compile(r"context.?window|context.?length|context size|prompt is too long", re.IGNORECASE)
 _NO_RUNTIME = re.compile(r"connection error|cannot connect|connect call failed|connection refused", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-[\w-]{3,}")
 
@@ -208,5 +209,7 @@ def _prompt_too_long(detail: str, first: str) -> PromptTooLong:
         if match := pattern.search(detail):
             tokens, limit = int(match["tokens"]), int(match["limit"])
             reason = f"The conversation has {tokens:,} tokens, the model takes {limit:,}."
+            if tokens < limit:  # the gateway keeps a margin where it cannot count exactly, and explains it
+                reason = first.partition(" Shorten ")[0]
             return PromptTooLong(reason, detail=detail, tokens=tokens, limit=limit)
     return PromptTooLong(f"The conversation is too long for the model: {first}", detail=detail)

@@ -63,6 +63,7 @@ from ansible.module_utils import lab_host, lab_settings
 
 MINIMUM_PYTHON = (3, 11)
 ARCHITECTURES = ("x86_64", "aarch64")
+PORTS = ("hub_port", "postgres_port", "jupyter_port", "runtime_port")
 RUNNING_NEED_MB = 500  # what a lab that is installed already needs for logs and data
 
 
@@ -88,6 +89,7 @@ class Preflight:
         self.problems += lab_settings.check_home(self.home)
         self.problems += lab_settings.check_address(str(settings["lab_bind_address"]))
         self.problems += lab_settings.check_catalogue(settings["lab_models"])
+        self.problems += lab_settings.check_ports({name: settings[name] for name in PORTS}, self.root)
         for variable, minimum in (("lab_parallel_requests", 1), ("notebook_budget", 0.01)):
             self.problems += lab_settings.check_number(variable, settings[variable], minimum)
 
@@ -187,15 +189,13 @@ class Preflight:
 
     def check_ports(self, runtime: str) -> None:
         settings = self.settings
-        ports = {name: settings[name] for name in ("hub_port", "postgres_port", "jupyter_port", "runtime_port")}
-        if runtime == "llama_cpp" and str(settings["runtime_port"]).isdigit():
+        ports = {name: settings[name] for name in PORTS}
+        if runtime == "llama_cpp":
             served = [entry["name"] for entry in settings["lab_models"] if entry.get("llama_cpp")]
             for offset, model in list(enumerate(served))[1:]:
                 ports[f"runtime_port+{offset} (for {model})"] = int(settings["runtime_port"]) + offset
         self.problems += lab_settings.check_ports(ports, self.root)
         for variable, value in ports.items():
-            if not str(value).isdigit():
-                continue
             if inodes := lab_host.listening_inodes(int(value)):
                 holder = lab_host.holder_of(inodes)
                 if holder is None or lab_host.lab_of(holder) != self.home:

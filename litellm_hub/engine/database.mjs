@@ -1,12 +1,15 @@
 // The database side: connection string -> pool -> Prisma driver adapter.
 import fs from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { SERVER_GONE } from './errors.mjs';
+import { SERVER_GONE, isConnectionLost } from './errors.mjs';
 
 const DEFAULT_POOL_SIZE = 10;
 const DEFAULT_POOL_TIMEOUT_S = 10;
 const DEFAULT_IDLE_S = 300; // as the native engine
+const PATIENCE_MS = 8000; // less than the 10 s that the client gives a new engine
+const RETRY_MS = 200;
 // Understood by the native engine only; node-postgres would send or reject them.
 const IGNORED_PARAMETERS = ['pgbouncer', 'statement_cache_size', 'socket_timeout', 'connect_timeout', 'max_connection_lifetime',
   'single_use_connections'];
@@ -62,12 +65,46 @@ export function readConnection(databaseUrl) {
 }
 
 /**
+ * Waits for a database that is restarting: nothing has been sent yet, so trying again is safe, whereas LiteLLM drops the
+ * spend it is about to write when a transaction cannot start.
+ */
+class PatientPool extends pg.Pool {
+  waitingForDatabase = 0;
+
+  connect(callback) {
+    const connecting = this.connectPatiently();
+    if (!callback) return connecting;
+    connecting.then((client) => callback(undefined, client, client.release), (error) => callback(error, undefined, () => {}));
+    return undefined;
+  }
+
+  async connectPatiently() {
+    const deadline = Date.now() + PATIENCE_MS;
+    let isWaiting = false;
+    try {
+      for (;;) {
+        try {
+          return await super.connect();
+        } catch (error) {
+          if (!isConnectionLost(error) || this.ending || Date.now() > deadline) throw error;
+        }
+        if (!isWaiting) this.waitingForDatabase += 1;
+        isWaiting = true;
+        await delay(RETRY_MS);
+      }
+    } finally {
+      if (isWaiting) this.waitingForDatabase -= 1;
+    }
+  }
+}
+
+/**
  * @param {object} options as in `readConnection().pool`
  * @param {(message: string, extra?: object) => void} log
- * @returns {pg.Pool}
+ * @returns {PatientPool}
  */
 export function openPool(options, log) {
-  const pool = new pg.Pool(options);
+  const pool = new PatientPool(options);
   pool.on('error', (error) => log('idle database connection lost', { error: error.message }));
   // A checked-out client has no listener of its own; without one a lost connection would end the process.
   pool.on('connect', (client) => client.on('error', () => {}));

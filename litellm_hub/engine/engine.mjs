@@ -5,14 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { bindAdapter } from '@prisma/driver-adapter-utils';
 import * as wasmBindings from '@prisma/query-engine-wasm/postgresql/query_engine_bg.js';
 import { Adapter, openPool } from './database.mjs';
-import { engineError, explainDriverError, isConnectionLost } from './errors.mjs';
+import { engineError, explainDriverError } from './errors.mjs';
 import { readModels, restoreAnswer, translateDocument } from './protocol.mjs';
 
 const WASM_FILE = '@prisma/query-engine-wasm/postgresql/query_engine_bg.wasm';
 const NO_TRACE = '{}';
 const [DEFAULT_WAIT_MS, DEFAULT_LIFE_MS] = [2000, 5000];
-const START_PATIENCE_MS = 8000; // the client waits 10 s for a new engine
-const START_RETRY_MS = 200;
 
 /** Loads the engine's machine code; once per process, before the first `Engine`. */
 export function loadWasm() {
@@ -39,19 +37,10 @@ export class Engine {
     this.wasm = new wasmBindings.QueryEngine(options, (line) => process.stderr.write(`${line}\n`), this.adapter);
   }
 
-  /** Like the native engine, refuses to start without a database; one that is restarting is waited for. */
+  /** Like the native engine, refuses to start without a database. */
   async connect() {
     await this.wasm.connect(NO_TRACE);
-    const deadline = Date.now() + START_PATIENCE_MS;
-    for (;;) {
-      try {
-        await this.pool.query('SELECT 1');
-        return;
-      } catch (error) {
-        if (!isConnectionLost(error) || Date.now() > deadline) throw error;
-      }
-      await delay(START_RETRY_MS);
-    }
+    await this.pool.query('SELECT 1');
   }
 
   /**
@@ -88,8 +77,9 @@ export class Engine {
    */
   async startTransaction(options) {
     const starting = this.wasm.startTransaction(JSON.stringify(options), NO_TRACE).then(JSON.parse);
-    // The WASM build does not watch max_wait itself.
-    const answer = await Promise.race([starting, delay(options.max_wait ?? DEFAULT_WAIT_MS, undefined, { ref: false })]);
+    // The WASM build does not watch max_wait itself. It bounds the wait for others' connections, not for a restart.
+    const waited = delay(options.max_wait ?? DEFAULT_WAIT_MS, undefined, { ref: false });
+    const answer = (await Promise.race([starting, waited])) ?? (this.pool.waitingForDatabase > 0 ? await starting : undefined);
     if (!answer) {
       starting.then((late) => (late.id ? this.wasm.rollbackTransaction(late.id, NO_TRACE) : this.explainUserFacing(late)));
       return engineError('Transaction API error: Unable to start a transaction in the given time.', 'P2028').user_facing_error;

@@ -51,13 +51,25 @@ class JupyterPage:
         self._call("PUT", f"/api/contents/{self._name}", {"type": "notebook", "format": "json", "content": notebook})
         workspace = uuid.uuid4().hex
         self.page.goto(f"{self._url}/lab/workspaces/{workspace}/tree/{self._name}?token={self._token}")
-        self.wait_idle()
+        self._wait_ready()
         return self
 
-    def wait_idle(self) -> None:
-        """Wait until the kernel is connected and has nothing to do."""
+    def _wait_ready(self) -> None:
+        """Wait until the kernel is connected and has nothing to do; the page alone calls it idle too early."""
+        waited = 0
+        while not any(self._is_ready(session["kernel"]) for session in self._sessions()):
+            assert waited < 90 * SECONDS, "the notebook's kernel does not get ready"
+            self.page.wait_for_timeout(200)
+            waited += 200
         idle = self.page.locator(".jp-NotebookPanel:visible .jp-Notebook-ExecutionIndicator[data-status='idle']")
         idle.wait_for(timeout=90 * SECONDS)
+
+    def _is_ready(self, kernel: dict[str, Any]) -> bool:
+        return bool(kernel["execution_state"] == "idle" and kernel["connections"] > 0)
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        sessions = json.loads(self._call("GET", "/api/sessions"))
+        return [session for session in sessions if session["path"] == self._name]
 
     def run_all(self) -> None:
         """Start all cells, as a user does from the menu."""
@@ -79,10 +91,13 @@ class JupyterPage:
         self._start(press, number)
 
     def _start(self, action: Callable[[], None], number: int) -> None:
-        """Run cells; JupyterLab drops what is run while it is still greeting a new kernel, so see that it began."""
+        """Run cells and see that they begin: JupyterLab drops them, or asks for a kernel, while it greets a new one."""
         prompt = self.page.locator(".jp-CodeCell").nth(number).locator(".jp-InputPrompt")
         for _ in range(3):
             action()
+            select_kernel = self.page.locator(".jp-Dialog button.jp-mod-accept")
+            if select_kernel.is_visible():
+                select_kernel.click()
             if self._began(prompt):
                 return
         raise AssertionError(f"cell {number} does not start")
@@ -109,9 +124,8 @@ class JupyterPage:
 
     def remove(self) -> None:
         """End the notebook's kernel and delete the notebook."""
-        for session in json.loads(self._call("GET", "/api/sessions")):
-            if session["path"] == self._name:
-                self._call("DELETE", f"/api/sessions/{session['id']}")
+        for session in self._sessions():
+            self._call("DELETE", f"/api/sessions/{session['id']}")
         self._call("DELETE", f"/api/contents/{self._name}")
 
     def _call(self, method: str, path: str, body: object = None) -> bytes:

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from widgets import ChatPanel
 
@@ -139,6 +139,20 @@ def test_the_prompt_leaves_the_field_when_it_is_taken_and_returns_after_an_error
     fire(view, {"type": "end", "seq": 2, "answer": answer})
     assert field.input_value() == "prompt"
     assert "No." in view.locator(".lab-chat-fault").inner_text()
+
+
+def test_a_prompt_that_was_taken_before_the_first_replay_leaves_the_field(view: Page) -> None:
+    field = view.get_by_label("Prompt", exact=True)
+    field.fill("prompt")
+    field.press("Enter")
+    fire(view, begin(1), replay(1, entry(1, "user", "prompt"), entry(2, "assistant", "a", "streaming")))
+    assert field.input_value() == ""
+    expect(view.get_by_role("button", name="Stop")).to_be_visible()
+
+
+def test_a_view_without_an_answer_asks_for_the_replay_again(view: Page) -> None:
+    view.wait_for_function("window.sent.length > 1")
+    assert view.evaluate("window.sent.at(-1)") == {"type": "replay"}
 
 
 def test_settings_say_default_until_they_are_set_and_again_after_a_reset(view: Page) -> None:

@@ -88,7 +88,7 @@ def test_a_folder_that_it_may_not_write_is_named(reachable: Path, fault: str, me
     [
         ("", ("127.0.0.1", 11434)),
         ("10.0.0.1", ("10.0.0.1", 11434)),
-        (":1234", ("0.0.0.0", 1234)),  # noqa: S104 - what Ollama makes of it
+        (":1234", ("0.0.0.0", 1234)),
         ("127.0.0.1:99999", ("127.0.0.1", 11434)),
         ("127.0.0.1:nonsense", ("127.0.0.1", 11434)),
         ("http://example.org", ("example.org", 80)),

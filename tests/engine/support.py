@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import GatewayEnv
+    from tests.conftest import GatewayEnv
 
 ENGINE_SOURCE = Path(__file__).parents[2] / "litellm_hub" / "engine"
 CASES = Path(__file__).with_name("cases")

@@ -6,6 +6,7 @@ import { makeEntry } from "./entry.js";
 
 const NEAR_BOTTOM = 48; // pixels: whoever is this near the end of the conversation follows it
 const PATIENCE = 3000; // milliseconds after which a silent kernel is worth a word
+const ENDINGS = { done: "The answer is complete.", stopped: "The answer is stopped." };
 const RETRY = 1000; // milliseconds between two requests for a replay
 
 function render({ model, el, signal }) {
@@ -38,7 +39,7 @@ function render({ model, el, signal }) {
       log.end(answer);
       composer.setBusy(false);
       if (answer.reason) composer.restore(log.promptOf(answer.id));
-      log.announce(answer.reason ? `${answer.reason} ${answer.remedy}` : "The answer is complete.");
+      log.announce(answer.reason ? `${answer.reason} ${answer.remedy}` : ENDINGS[answer.state]);
     },
     clear() {
       log.show([]);
@@ -49,7 +50,9 @@ function render({ model, el, signal }) {
     if (event.type === "replay") {
       if (event.seq === seq) return;
       log.show(event.entries);
-      composer.setBusy(event.entries.at(-1)?.state === "streaming");
+      const last = event.entries.at(-1);
+      composer.setBusy(last?.state === "streaming");
+      if (composer.busy) composer.sent(log.promptOf(last.id));
       seq = event.seq;
     } else if (seq !== null && event.seq === seq + 1) {
       apply[event.type](event);

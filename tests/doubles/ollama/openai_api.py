@@ -119,7 +119,7 @@ def _card(model: Model, name: str) -> dict[str, Any]:
 
 
 def _head(model: str, kind: str, prefix: str) -> dict[str, Any]:
-    number = random.randint(0, 999)  # noqa: S311 - Ollama's identifiers are no secrets
+    number = random.randint(0, 999)
     return {
         "id": f"{prefix}{number}",
         "object": kind,

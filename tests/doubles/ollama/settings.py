@@ -51,7 +51,7 @@ def parse_host(text: str) -> tuple[str, int]:
     if not 0 <= port <= 65535:
         print(f'level=WARN msg="invalid port, using default" port={match[2]} default={default}', file=sys.stderr)
         port = default
-    return _host(match[1]) or "0.0.0.0", port  # noqa: S104 - what an empty host means to Ollama
+    return _host(match[1]) or "0.0.0.0", port
 
 
 def _host(text: str) -> str:

@@ -66,6 +66,22 @@ async def case_database_restarted(db: Prisma) -> None:
     assert (await db.litellm_config.find_unique(where={"param_name": name})).param_value == 1
 
 
+async def case_requests_wait_for_a_restarting_database(db: Prisma) -> None:
+    """LiteLLM drops the spend it is about to write when it cannot start a transaction."""
+    await ask("stop")
+
+    async def transaction() -> int:
+        async with db.tx(max_wait=milliseconds(200), timeout=milliseconds(20_000)) as tx:
+            return await tx.litellm_config.count()
+
+    waiting = [asyncio.create_task(db.litellm_config.count()), asyncio.create_task(transaction())]
+    done, _ = await asyncio.wait(waiting, timeout=1)
+    assert not done
+    await ask("start")
+    first, second = await asyncio.gather(*waiting)
+    assert first == second
+
+
 async def case_engine_waits_for_a_starting_database(db: Prisma) -> None:
     await ask("stop")
     own = Prisma()

@@ -153,3 +153,19 @@ def test_the_wait_that_the_hub_asks_for_is_passed_on() -> None:
     error = errors.error_from_answer(429, refusal("throttling_error"), headers={"retry-after": "5"})
     assert isinstance(error, errors.RateLimited)
     assert error.retry_after == 5
+
+
+@pytest.mark.parametrize(
+    ("counted", "reason"),
+    [
+        ("3000 tokens by the gateway's count", "The conversation has 3,000 tokens, the model takes 2,048."),
+        ("2000 tokens by the gateway's count, 2200 with the 10% margin for the model's own tokenizer", "margin"),
+    ],
+)
+def test_the_gateways_own_count_is_understood(counted: str, reason: str) -> None:
+    message = f"The prompt is too long for the model 'm': {counted}; the model's context is 2048 tokens per request."
+    error = errors.error_from_answer(400, refusal("invalid_request_error", f"{message} Shorten the prompt."))
+    assert isinstance(error, errors.PromptTooLong)
+    assert (error.tokens, error.limit) == (int(counted[:4]), 2048)
+    assert reason in error.reason
+    assert "Shorten" not in error.reason
