@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -167,6 +168,7 @@ class Accountant:
         }
         for filled in (writer.spend_update_queue, *daily):
             filled.update_queue = asyncio.Queue()  # LiteLLM's own is bounded and would block without a consumer
+            filled.MAX_SIZE_IN_MEMORY_QUEUE = sys.maxsize
         for entry in entries:
             await writer._batch_database_updates(prisma_client=client, payload=entry["payload"], **entry["spend"])
         how: dict[str, Any] = {"n_retry_times": 0, "prisma_client": client, "proxy_logging_obj": proxy_logging}

@@ -21,7 +21,7 @@ def database(scratch_postgres):
 
 
 @pytest.fixture
-def lab_folder(tmp_path):
+def migrations_folder(tmp_path):
     folder = tmp_path / "migrations"
     folder.mkdir()
     (folder / "0001_first.sql").write_text("CREATE TABLE lab.first (a int); INSERT INTO lab.first VALUES (1);")
@@ -53,8 +53,8 @@ def failure(result):
     return result.stderr
 
 
-def test_everything_is_applied_once(gateway_env, database, lab_folder):
-    options = ("--lab-migrations", str(lab_folder))
+def test_everything_is_applied_once(gateway_env, database, migrations_folder):
+    options = ("--lab-migrations", str(migrations_folder))
     waiting = counts(migrate(gateway_env, database, "--check", *options))
     assert query(database, "SELECT to_regclass('_prisma_migrations')") == [(None,)], "--check must not write"
     first = counts(migrate(gateway_env, database, *options))
@@ -78,28 +78,28 @@ def test_ledger_is_what_prisma_writes(gateway_env, database):
     assert query(database, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
 
 
-def test_a_new_lab_migration_is_applied_alone(gateway_env, database, lab_folder):
-    options = ("--lab-migrations", str(lab_folder))
+def test_a_new_lab_migration_is_applied_alone(gateway_env, database, migrations_folder):
+    options = ("--lab-migrations", str(migrations_folder))
     migrate(gateway_env, database, *options)
-    (lab_folder / "0003_third.sql").write_text("CREATE TABLE lab.third ()")
+    (migrations_folder / "0003_third.sql").write_text("CREATE TABLE lab.third ()")
     assert counts(migrate(gateway_env, database, *options))["applied"] == 1
     assert query(database, "SELECT name FROM lab.migrations ORDER BY 1")[-1] == ("0003_third.sql",)
 
 
-def test_an_edited_lab_migration_is_refused_by_name(gateway_env, database, lab_folder):
-    options = ("--lab-migrations", str(lab_folder))
+def test_an_edited_lab_migration_is_refused_by_name(gateway_env, database, migrations_folder):
+    options = ("--lab-migrations", str(migrations_folder))
     migrate(gateway_env, database, *options)
-    with (lab_folder / "0001_first.sql").open("a") as file:
+    with (migrations_folder / "0001_first.sql").open("a") as file:
         file.write("-- edited")
-    (lab_folder / "0003_third.sql").write_text("CREATE TABLE lab.third ()")
+    (migrations_folder / "0003_third.sql").write_text("CREATE TABLE lab.third ()")
     for extra in ((), ("--check",)):
         assert "0001_first.sql was edited" in failure(migrate(gateway_env, database, *options, *extra))
     assert query(database, "SELECT to_regclass('lab.third')") == [(None,)]
 
 
-def test_a_failing_lab_migration_leaves_nothing_and_can_be_repaired(gateway_env, database, lab_folder):
-    options = ("--lab-migrations", str(lab_folder))
-    broken = lab_folder / "0003_third.sql"
+def test_a_failing_lab_migration_leaves_nothing_and_can_be_repaired(gateway_env, database, migrations_folder):
+    options = ("--lab-migrations", str(migrations_folder))
+    broken = migrations_folder / "0003_third.sql"
     broken.write_text("CREATE TABLE lab.third (); SELECT nosuch;")
     message = failure(migrate(gateway_env, database, *options))
     assert "0003_third.sql" in message
@@ -114,10 +114,10 @@ def test_a_failing_lab_migration_leaves_nothing_and_can_be_repaired(gateway_env,
     [("first.sql", "is not named like"), ("0001_again.sql", "have the same number"), (None, "is not a folder")],
     ids=["no number", "double number", "no folder"],
 )
-def test_a_wrong_lab_folder_is_named(name, message, gateway_env, database, lab_folder):
-    folder = lab_folder / "nosuch"
+def test_a_wrong_lab_folder_is_named(name, message, gateway_env, database, migrations_folder):
+    folder = migrations_folder / "nosuch"
     if name:
-        folder = lab_folder
+        folder = migrations_folder
         (folder / name).write_text("SELECT 1")
     assert message in failure(migrate(gateway_env, database, "--lab-migrations", str(folder)))
 
@@ -179,9 +179,9 @@ def test_a_half_finished_migration_is_named_and_applied_again_on_request(gateway
     assert counts(migrate(gateway_env, database))["applied"] == 0
 
 
-def test_three_runs_at_once_apply_everything_once(gateway_env, database, lab_folder):
+def test_three_runs_at_once_apply_everything_once(gateway_env, database, migrations_folder):
     with ThreadPoolExecutor() as pool:
-        runs = [pool.submit(migrate, gateway_env, database, "--lab-migrations", str(lab_folder)) for _ in range(3)]
+        runs = [pool.submit(migrate, gateway_env, database, "--lab-migrations", str(migrations_folder)) for _ in range(3)]
         answers = [counts(run.result()) for run in runs]
     assert sorted(answer["applied"] for answer in answers) == [0, 0, answers[0]["shipped"]]
 
