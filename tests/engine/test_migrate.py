@@ -181,7 +181,8 @@ def test_a_half_finished_migration_is_named_and_applied_again_on_request(gateway
 
 def test_three_runs_at_once_apply_everything_once(gateway_env, database, migrations_folder):
     with ThreadPoolExecutor() as pool:
-        runs = [pool.submit(migrate, gateway_env, database, "--lab-migrations", str(migrations_folder)) for _ in range(3)]
+        folder = str(migrations_folder)
+        runs = [pool.submit(migrate, gateway_env, database, "--lab-migrations", folder) for _ in range(3)]
         answers = [counts(run.result()) for run in runs]
     assert sorted(answer["applied"] for answer in answers) == [0, 0, answers[0]["shipped"]]
 
