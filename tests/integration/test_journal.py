@@ -32,7 +32,7 @@ def check(load: Load, found: Accounts, capsys: pytest.CaptureFixture[str], what:
         assert math.isclose(spend, found.rows_spend, rel_tol=1e-9)
 
 
-@pytest.mark.parametrize("service", ["gateway", "engine", "database", "runtime"])
+@pytest.mark.parametrize("service", ["gateway", "engine", "database", "runtime", "jupyterlab"])
 def test_a_killed_service_loses_and_doubles_no_usage(lab, capsys: pytest.CaptureFixture[str], service: str) -> None:
     caller = new_caller(lab.hub_url, lab.master_key)
     with Load(lab.hub_url, caller, lab.model) as load:
