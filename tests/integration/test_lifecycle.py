@@ -136,6 +136,7 @@ def test_an_edited_notebook_is_kept(lab: Lab):
 @as_root
 def test_an_ordinary_user_gets_a_lab_from_a_fresh_clone(lab_folder: Path):
     """The README's first command in a clone, without root, sudo, pip or the venv module's help."""
+    subprocess.run(["userdel", "--remove", ACCOUNT], check=False, capture_output=True)  # of an interrupted run
     subprocess.run(["useradd", "--create-home", ACCOUNT], check=True, capture_output=True)
     home = Path(f"/home/{ACCOUNT}")
     clone = home / "clone"
