@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import psycopg  # type: ignore[import-not-found, unused-ignore]  # is in the gateway's environment only
-from psycopg import sql  # type: ignore[import-not-found, unused-ignore]
+from psycopg import sql  # type: ignore[import-not-found, unused-ignore]  # as above
 
 PRISMA_ADVISORY_LOCK = 72707369  # the key Prisma's schema engine holds while it migrates
 LOCK_PATIENCE_S = 300.0
