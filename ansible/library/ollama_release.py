@@ -164,7 +164,9 @@ def open_archive(archive: Path):
 
 
 def sound_members(content: tarfile.TarFile, folder: Path):
-    """The archive's members one by one, harmless; to be extracted as they come, as a link decides where the next one goes.
+    """The archive's members one by one, harmless.
+
+    They are to be extracted as they come, as a link decides where the next one goes.
 
     Python's own filter for this came with 3.11.4, after the 3.11 of Debian 12.
 
