@@ -1,0 +1,51 @@
+"""What the gateway's container runs: `python -m litellm_hub.proxy.container --config FILE --host ADDRESS --port PORT`.
+
+It waits for the database, brings it to the schema, offers the host's model runtime on the container's loopback and
+becomes the proxy. Every start does all of it, because after a reboot the engine starts containers in any order.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from litellm_hub.proxy import relay, start
+
+HUB = Path(__file__).resolve().parents[1]
+
+
+def runtime_ports(config: Path) -> list[int]:
+    """Ports of this machine's loopback that the configuration's deployments are at.
+
+    Args:
+        config: LiteLLM's configuration.
+
+    Returns:
+        Each port once, ascending.
+    """
+    models = yaml.safe_load(config.read_text()).get("model_list") or []
+    addresses = [urlsplit(str(model["litellm_params"].get("api_base", ""))) for model in models]
+    return sorted({address.port for address in addresses if address.hostname == "127.0.0.1" and address.port})
+
+
+def migrate() -> None:
+    """Bring the database to the gateway's and the lab's schema; ends the process when that fails."""
+    command = [sys.executable, HUB / "engine" / "migrate.py", "--retry", "--lab-migrations", HUB / "migrations"]
+    code = subprocess.run(command, check=False).returncode
+    if code != 0:
+        sys.exit(code)
+
+
+def main() -> None:
+    """Prepare, then run the proxy."""
+    migrate()
+    config = Path(sys.argv[sys.argv.index("--config") + 1])
+    relay.start(Path(os.environ["LAB_RUNTIME_SOCKETS"]), runtime_ports(config))
+    start.main()
+
+
+if __name__ == "__main__":
+    main()
