@@ -37,6 +37,18 @@ profile:
   description: The profile.
   type: str
   returned: always
+manager:
+  description: What runs the services, systemd or supervisor.
+  type: str
+  returned: always
+images:
+  description: Where the hub's images come from, empty where it runs without containers.
+  type: str
+  returned: always
+docker:
+  description: The engine's command line and versions, empty where they are missing.
+  type: dict
+  returned: always
 runtime:
   description: The model runtime.
   type: str
@@ -51,6 +63,7 @@ sources:
   returned: always
 """
 
+import dataclasses
 import os
 import platform
 import shutil
@@ -59,11 +72,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils import lab_host, lab_settings
+from ansible.module_utils import lab_docker, lab_host, lab_settings
 
 MINIMUM_PYTHON = (3, 11)
 ARCHITECTURES = ("x86_64", "aarch64")
 PORTS = ("hub_port", "postgres_port", "jupyter_port", "runtime_port")
+SYSTEMD = "/run/systemd/system"  # is there where systemd is PID 1, see sd_booted(3)
+REGISTRY = "image registry"
 RUNNING_NEED_MB = 500  # what a lab that is installed already needs for logs and data
 
 
@@ -77,6 +92,8 @@ class Preflight:
         self.root = os.geteuid() == 0
         self.problems: list[str] = []
         self.choices: list[str] = []
+        self.engine = lab_docker.find()
+        self.systemd = os.path.isdir(SYSTEMD)
 
     def installed(self, pattern: str) -> bool:
         """Whether the lab holds something already, as a path pattern below `lab_home`."""
@@ -86,6 +103,10 @@ class Preflight:
         settings = self.settings
         self.problems += lab_settings.check_choice("lab_profile", settings["lab_profile"], lab_settings.PROFILES)
         self.problems += lab_settings.check_choice("lab_runtime", settings["lab_runtime"], lab_settings.RUNTIMES)
+        self.problems += lab_settings.check_choice("hub_images", settings["hub_images"], lab_settings.HUB_IMAGES)
+        for variable in ("hub_gateway_digest", "hub_database_digest"):
+            self.problems += lab_settings.check_digest(variable, settings[variable])
+        self.problems += lab_settings.check_subnet(str(settings["hub_subnet"]))
         self.problems += lab_settings.check_home(self.home)
         self.problems += lab_settings.check_address(str(settings["lab_bind_address"]))
         self.problems += lab_settings.check_catalogue(settings["lab_models"])
@@ -138,13 +159,60 @@ class Preflight:
             )
 
     def choose_profile(self) -> str:
-        reason = (
-            "chosen by lab_profile"
-            if self.settings["lab_profile"] != "auto"
-            else "needs no root, no Docker and no systemd"
-        )
-        self.choices.append(f"profile   embedded: {reason} (override: lab_profile)")
-        return "embedded"
+        wanted = self.settings["lab_profile"]
+        if wanted != "auto":
+            profile, reason = wanted, "chosen by lab_profile"
+        elif self.installed("hub.env"):
+            profile, reason = "containers", "this lab has it already"
+        elif self.installed("venvs/gateway-*/.complete"):
+            profile, reason = "embedded", "this lab has it already"
+        elif self.engine.version:
+            profile, reason = "containers", f"Docker {self.engine.version} answers"
+        elif self.root and self.systemd:
+            profile, reason = "containers", "Docker can be installed here"
+        else:
+            profile, reason = "embedded", "no Docker answers, and it could not be installed here"
+        self.choices.append(f"profile   {profile}: {reason} (override: lab_profile)")
+        if profile == "containers":
+            self.check_containers()
+        elif self.installed("hub.env"):
+            self.problems.append(
+                lab_settings.problem(
+                    "lab_profile",
+                    wanted,
+                    "this lab's database is in a Docker volume",
+                    "Use lab_profile=containers, or another lab_home",
+                )
+            )
+        return profile
+
+    def check_containers(self) -> None:
+        """What the profile needs of the host, where the role cannot bring it."""
+        missing = ""
+        if not self.engine.version and not (self.root and self.systemd):
+            missing = "no Docker engine answers, and only root can install one, where systemd runs it"
+        elif not self.engine.compose and not self.root:
+            missing = "Docker has no compose plugin (2.18 or newer)"
+        if missing:
+            self.problems.append(
+                lab_settings.problem(
+                    "lab_profile",
+                    "containers",
+                    missing,
+                    "Start or install it, become a member of its group, or use lab_profile=embedded",
+                )
+            )
+
+    def choose_images(self, answering: dict[str, bool]) -> str:
+        wanted = self.settings["hub_images"]
+        if wanted != "auto":
+            source, reason = wanted, "chosen by hub_images"
+        elif answering[REGISTRY]:
+            source, reason = "pull", "the image registries answer"
+        else:
+            source, reason = "build", "no image registry answers: from Debian's and Python's packages"
+        self.choices.append(f"images    {source}: {reason} (override: hub_images)")
+        return source
 
     def choose_runtime(self, answering: dict[str, bool]) -> str:
         wanted = self.settings["lab_runtime"]
@@ -195,7 +263,10 @@ class Preflight:
             for offset, model in list(enumerate(served))[1:]:
                 ports[f"runtime_port+{offset} (for {model})"] = int(settings["runtime_port"]) + offset
         self.problems += lab_settings.check_ports(ports, self.root)
+        published = lab_docker.published_ports(self.engine.cli, settings["lab_name"]) if self.engine.version else set()
         for variable, value in ports.items():
+            if int(value) in published:
+                continue
             if inodes := lab_host.listening_inodes(int(value)):
                 holder = lab_host.holder_of(inodes)
                 if holder is None or lab_host.lab_of(holder) != self.home:
@@ -233,9 +304,13 @@ class Preflight:
         if self.problems:  # the rest builds on sound variables
             module.fail_json(msg=report(self.problems))
         self.check_host()
-        answering = lab_host.probe_sources(self.params["sources"])
+        sources = self.params["sources"]
+        if self.settings["lab_profile"] == "embedded":
+            sources = {name: url for name, url in sources.items() if name != REGISTRY}
+        answering = lab_host.probe_sources(sources)
         words = ", ".join(f"{name} {'answers' if ok else 'does not answer'}" for name, ok in answering.items())
         profile = self.choose_profile()
+        images = self.choose_images(answering) if profile == "containers" else ""
         runtime = self.choose_runtime(answering)
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
@@ -247,6 +322,9 @@ class Preflight:
             "changed": False,
             "choices": self.choices,
             "profile": profile,
+            "manager": "systemd" if profile == "containers" and self.root and self.systemd else "supervisor",
+            "images": images,
+            "docker": dataclasses.asdict(self.engine),
             "runtime": runtime,
             "python": python,
             "sources": answering,

@@ -9,7 +9,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 HOME = re.compile(r"/[A-Za-z0-9._/-]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 LONGEST_HOME = 75  # a Unix socket below it must stay under the kernel's 107 characters
-PROFILES = ("auto", "embedded")
+PROFILES = ("auto", "embedded", "containers")
+HUB_IMAGES = ("auto", "pull", "build")
+DIGEST = re.compile(r"(sha256:[0-9a-f]{64})?")
 RUNTIMES = ("auto", "ollama", "llama_cpp")
 GGUF_SOURCES = ("wheel", "file", "url")
 
@@ -42,6 +44,23 @@ def check_ports(ports: dict[str, object], root: bool) -> list[str]:
             )
         owners.setdefault(port, variable)
     return problems
+
+
+def check_subnet(subnet: str) -> list[str]:
+    """The hub's network is a private /24, given by its first three numbers."""
+    try:
+        if ipaddress.ip_network(f"{subnet}.0/24").is_private:
+            return []
+    except ValueError:
+        pass
+    return [problem("hub_subnet", subnet, "not the start of a private network", "Use three numbers such as 172.30.41")]
+
+
+def check_digest(variable: str, value: str) -> list[str]:
+    """An image's digest, or nothing."""
+    if DIGEST.fullmatch(value):
+        return []
+    return [problem(variable, value, "not a digest", "Give sha256: and 64 hexadecimal digits, or leave it empty")]
 
 
 def check_home(home: str) -> list[str]:

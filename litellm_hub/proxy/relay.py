@@ -1,11 +1,13 @@
-"""Offer the host's model runtime, which comes as Unix sockets, on the container's own loopback.
+"""Pass connections on between a Unix socket and a TCP port: `python relay.py LISTEN TARGET`, each a path or HOST:PORT.
 
 A runtime without authentication must not listen where a neighbour could reach it, and a container's bridge is such a
-place. A socket in a mounted folder is reached by those alone who may enter the folder.
+place. A socket in a mounted folder is reached by those alone who may enter the folder: on the host one relay makes it
+of the runtime's port, in the gateway's container another makes the same port of it.
 """
 
 import asyncio
 import contextlib
+import sys
 import threading
 from pathlib import Path
 
@@ -21,37 +23,54 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write_eof()
 
 
-async def serve(folder: Path, port: int) -> None:
-    """Accept connections on loopback and pass each to the socket `folder/PORT.sock`.
+async def connect(target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection to a path or HOST:PORT."""
+    if target.startswith("/"):
+        return await asyncio.open_unix_connection(target)
+    host, _, port = target.rpartition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def serve(listen: str, target: str) -> None:
+    """Accept connections and pass each on, for ever.
 
     Args:
-        folder: Holds the sockets; may come into being later.
-        port: TCP port on 127.0.0.1, and name of the socket.
+        listen: Path of the Unix socket to make, or HOST:PORT.
+        target: Path or HOST:PORT; need not be there yet. A connection that finds it down is closed at once.
     """
 
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(OSError):  # a runtime that is down closes the connection
-            inner_reader, inner_writer = await asyncio.open_unix_connection(str(folder / f"{port}.sock"))
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            inner_reader, inner_writer = await connect(target)
             with contextlib.closing(inner_writer):
-                # A client that goes away must end the generation: either end closes both.
+                # A client that goes away must end the generation, so the end of one way ends both.
                 ways = [copy(reader, inner_writer), copy(inner_reader, writer)]
                 _, waiting = await asyncio.wait(map(asyncio.ensure_future, ways), return_when=asyncio.FIRST_COMPLETED)
                 for task in waiting:
                     task.cancel()
 
-    server = await asyncio.start_server(connect, "127.0.0.1", port)
+    if listen.startswith("/"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(listen).unlink()  # a killed relay leaves its socket
+        server = await asyncio.start_unix_server(accept, listen)
+    else:
+        host, _, port = listen.rpartition(":")
+        server = await asyncio.start_server(accept, host, int(port))
     await server.serve_forever()
 
 
-def start(folder: Path, ports: list[int]) -> None:
+def start(pairs: list[tuple[str, str]]) -> None:
     """Relay in a thread of its own until the process ends.
 
     Args:
-        folder: Holds the sockets.
-        ports: Ports to offer.
+        pairs: Where to listen and where to connect, as for `serve`.
     """
 
     async def run() -> None:
-        await asyncio.gather(*(serve(folder, port) for port in ports))
+        await asyncio.gather(*(serve(*pair) for pair in pairs))
 
     threading.Thread(target=asyncio.run, args=(run(),), name="runtime-relay", daemon=True).start()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1], sys.argv[2]))

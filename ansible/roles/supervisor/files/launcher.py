@@ -3,9 +3,9 @@
     launcher.py run --home HOME --name NAME [--env-file FILE] [--after TARGET …] -- COMMAND …
     launcher.py wait [--timeout SECONDS] TARGET …
 
-A TARGET is an http:// address that must answer 200, tcp:HOST:PORT that must accept, or postgres:HOST:PORT that must
-be ready for clients. Waiting inside the supervised process gives an ordered start and restart at any time, which the
-supervisor's priorities alone (they order the starts, not the readiness) do not.
+A TARGET is an http:// address that must answer 200, tcp:HOST:PORT or unix:PATH that must accept, or
+postgres:HOST:PORT that must be ready for clients. Waiting inside the supervised process gives an ordered start and
+restart at any time, which the supervisor's priorities alone (they order the starts, not the readiness) do not.
 """
 
 import argparse
@@ -40,6 +40,12 @@ def tcp_ready(address: tuple[str, int]) -> bool:
     return True
 
 
+def unix_ready(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(PROBE_TIMEOUT_S)
+        return connection.connect_ex(path) == 0
+
+
 def postgres_ready(address: tuple[str, int]) -> bool:
     """Whether the server takes clients: one that still starts or already stops refuses with SQLSTATE 57P03.
 
@@ -60,6 +66,8 @@ def is_ready(target: str) -> bool:
     kind, _, rest = target.partition(":")
     if kind in ("http", "https"):
         return http_ready(target)
+    if kind == "unix":
+        return unix_ready(rest)
     host, _, port = rest.rpartition(":")
     probe = {"tcp": tcp_ready, "postgres": postgres_ready}[kind]
     return probe((host, int(port)))
