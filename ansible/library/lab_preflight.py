@@ -175,7 +175,7 @@ class Preflight:
         self.choices.append(f"profile   {profile}: {reason} (override: lab_profile)")
         if profile == "containers":
             self.check_containers()
-        elif self.installed("hub.env"):
+        elif self.installed("hub.env") and not self.installed("data/postgres/16/PG_VERSION"):
             self.problems.append(
                 lab_settings.problem(
                     "lab_profile",
