@@ -20,6 +20,7 @@ def lab_variables(home: Path) -> dict[str, object]:
     hub, postgres, jupyter, runtime = free_ports(12)[:4]
     return {
         "lab_home": str(home),
+        "lab_profile": "embedded",
         "hub_port": hub,
         "postgres_port": postgres,
         "jupyter_port": jupyter,
