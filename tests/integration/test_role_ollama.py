@@ -183,7 +183,7 @@ def test_a_release_without_checksums_is_refused(site: Site) -> None:
 def test_an_unknown_model_names_the_entry(site: Site) -> None:
     failed = site.play(lab_models=[*ENTRIES, {"name": "typo", "context": 2048, "ollama": {"tag": "tinylama:1.1b"}}])
     assert failed.code != 0
-    assert "(item=typo)" in failed.output
+    assert "The model typo (tinylama:1.1b): " in failed.output
     assert "has no model of that name and tag. Correct ollama.tag" in failed.output
 
 
