@@ -5,14 +5,17 @@ Also the folder of a bundle for a host without network, which has the same layou
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ansible.module_utils.lab_progress import Progress
 
@@ -167,50 +170,68 @@ class Store:
             raise
 
     def _copy(self, source: Path, blob: Blob, progress: Progress) -> None:
-        target = self.path(blob)
-        self._make_folder(target.parent)
-        fresh, state = target.with_name(f"{target.name}.copy"), hashlib.sha256()
-        try:
-            with source.open("rb") as reader, fresh.open("wb") as writer:
-                while chunk := reader.read(_CHUNK):
-                    state.update(chunk)
-                    writer.write(chunk)
-                    progress.bytes(writer.tell(), blob.size)
-                os.fsync(writer.fileno())
+        target, state = self.path(blob), hashlib.sha256()
+        with source.open("rb") as reader, self._placing(target, target.with_name(f"{target.name}.copy")) as writer:
+            while chunk := reader.read(_CHUNK):
+                state.update(chunk)
+                writer.write(chunk)
+                progress.bytes(writer.tell(), blob.size)
             if state.hexdigest() != blob.sha256:
                 raise ModelError(
                     f"{source} differs from its digest (it has sha256 {state.hexdigest()}). "
                     "Copy the bundle again from where it came."
                 )
-            self._own(fresh, 0o644)
-            fresh.replace(target)
-        finally:
-            fresh.unlink(missing_ok=True)
         self._sound.pop(blob.sha256, None)
 
     def _write_manifest(self, path: Path, manifest: bytes) -> None:
-        self._make_folder(path.parent)
         # Ollama reads every file below `manifests` as a model, so the unfinished one lies outside.
-        fresh = self.folder / f".{path.parent.name}-{path.name}.copy"
+        with self._placing(path, self.folder / f".{path.parent.name}-{path.name}.copy") as writer:
+            writer.write(manifest)
+
+    @contextlib.contextmanager
+    def _placing(self, target: Path, fresh: Path) -> Iterator[BinaryIO]:
+        """A new file `fresh`, which becomes `target` when the block ends well; otherwise nothing of it is left."""
         try:
-            fresh.write_bytes(manifest)
-            self._own(fresh, 0o644)
-            fresh.replace(path)
+            with self._as_owner():
+                self._make_folder(target.parent)
+                fresh.unlink(missing_ok=True)
+                descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            with open(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o644)
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            with self._as_owner():
+                fresh.replace(target)
         finally:
-            fresh.unlink(missing_ok=True)
+            with self._as_owner():
+                fresh.unlink(missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         for path in reversed([folder, *folder.parents]):
             if path.is_relative_to(self.folder) and not path.is_dir():
                 path.mkdir()
-                self._own(path, 0o755)
+                path.chmod(0o755)
 
-    def _own(self, path: Path, mode: int) -> None:
-        """Whoever the models folder belongs to is the server's account, which removes and renames files there."""
-        path.chmod(mode)
-        if os.geteuid() == 0:
-            owner = self.folder.stat()
-            os.chown(path, owner.st_uid, owner.st_gid)
+    @contextlib.contextmanager
+    def _as_owner(self) -> Iterator[None]:
+        """Act as the folder's owner, who is the server's account, where root runs this.
+
+        What is made belongs to the server so, and a link that it laid leads root nowhere else.
+        """
+        if os.geteuid() != 0:
+            yield
+            return
+        owner, groups = self.folder.stat(), os.getgroups()
+        os.setgroups([])
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
 
 
 def full_disk(folder: Path) -> str:

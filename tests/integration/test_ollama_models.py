@@ -122,16 +122,13 @@ def test_a_model_that_the_files_lack_comes_from_the_registry(lab: Lab, bundle: P
     assert {path for path in lab.mirror.requests if "manifests" in path} == {"GET /v2/library/phi/manifests/latest"}
 
 
-def test_copied_files_belong_to_the_servers_account_whatever_the_umask(lab: Lab, bundle: Path) -> None:
-    account = 65534 if os.geteuid() == 0 else os.geteuid()
-    os.chown(lab.server.models, account, -1)
+def test_the_server_can_read_copied_files_whatever_the_umask(lab: Lab, bundle: Path) -> None:
     before = os.umask(0o077)
     try:
         assert lab.run(PHI, files=str(bundle))["code"] == 0
     finally:
         os.umask(before)
     made = [path for path in lab.server.models.rglob("*") if "phi" in str(path) or path.parent == lab.blobs]
-    assert {path.stat().st_uid for path in made} == {account}
     assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {0o644}
     assert {path.stat().st_mode & 0o777 for path in made if path.is_dir()} == {0o755}
 
