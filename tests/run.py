@@ -13,7 +13,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PACKAGES = {"chromium": "chromium", "setpriv": "util-linux", "ip": "iproute2"}  # program: Debian's package
+PACKAGES = {  # program: Debian's package
+    "chromium": "chromium",
+    "setpriv": "util-linux",
+    "ip": "iproute2",
+    "nginx": "nginx-light",
+    "docker-registry": "docker-registry",
+}
 LINTERS = (
     ["ruff", "check"],
     ["ruff", "format", "--check"],
@@ -29,13 +35,15 @@ def run(command: list[str], **options: object) -> int:
 
 def install_missing() -> None:
     """Install the programs that the tests drive, or say how to."""
-    missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
+    path = f"{os.environ['PATH']}:/usr/sbin"  # which an ordinary user's PATH lacks
+    missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None})
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         sys.exit(f"make test: missing: {', '.join(missing)}. Ask an administrator: apt-get install {' '.join(missing)}")
     print(f"Installing {', '.join(missing)} with apt-get, which the tests need")
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    # The tests start the programs themselves: packages that bring a service must not start it too.
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
     for command in (
         ["apt-get", "update", "-qq"],
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import open_url
 
+from ansible.module_utils.lab_model_store import OWN_REGISTRY, ModelError, blobs_of
 from ansible.module_utils.lab_progress import Progress
 
-OWN_REGISTRY = "registry.ollama.ai"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 REGISTRY_TIMEOUT_S = 15
 SERVER_TIMEOUT_S = 60
-# Hashing tens of gigabytes takes minutes without a word.
-VERIFY_TIMEOUT_S = 3600
+# Hashing tens of gigabytes, or reading them into memory, takes minutes without a word.
+VERIFY_TIMEOUT_S = LOAD_TIMEOUT_S = 3600
 # Words of Ollama for a source that is out of reach, as against one that answers with a refusal.
 UNREACHABLE = (
     "no such host",
@@ -36,64 +36,84 @@ UNREACHABLE = (
     "server gave HTTP response",
     "TLS handshake",
     "server misbehaving",
+    "max retries exceeded",
+    "EOF",
 )
+MISMATCH = "digest mismatch"
+NO_SPACE = "no space left"
+# Another attempt ends the same.
+FINAL = ("file does not exist", NO_SPACE, "invalid model name", "no Location header")
+REMEDIES = {
+    "no Location header": "This registry answers files itself, which Ollama does not take. "
+    "Put the nginx of ansible/roles/models/files/mirror.conf in front of it.",
+    MISMATCH: "The source holds a damaged file. Repair it there, or name another source with ollama_registry_url.",
+}
 
 
-class ModelError(Exception):
-    """The model cannot be had; the text says why and what helps."""
+class RefusedError(ModelError):
+    """Ollama itself gave the pull up for a reason that does not pass; what it brought is of no use."""
 
 
 class SourceError(Exception):
     """The registry does not answer."""
 
 
+class ServerError(Exception):
+    """The Ollama server does not answer."""
+
+
 class Registry:
-    """One model in a registry.
+    """Where models come from.
 
     Args:
         url: The registry's address.
-        name: The model's name and tag.
     """
 
-    def __init__(self, url: str, name: str):
+    def __init__(self, url: str):
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         self.insecure = parts.scheme == "http"
-        model, _, tag = name.partition(":")
-        self.path = model if "/" in model else f"library/{model}"
-        self.tag = tag
-        self.name = name
-        self.pull_name = name if parts.netloc == OWN_REGISTRY else f"{parts.netloc}/{self.path}:{tag}"
+        self.host = parts.netloc
+        self._silent: SourceError | None = None
 
-    def manifest(self) -> bytes:
-        """The model's manifest.
+    def pull_name(self, name: str) -> str:
+        """What Ollama pulls for `NAME:TAG`: the name itself where the registry is Ollama's own."""
+        if self.host == OWN_REGISTRY:
+            return name
+        return f"{self.host}/{name if '/' in name else f'library/{name}'}"
+
+    def manifest(self, name: str) -> bytes:
+        """The manifest of `NAME:TAG`. A registry that did not answer once is not asked again.
 
         Raises:
             SourceError: the registry does not answer.
             ModelError: it does not have the model.
         """
-        address = f"{self.url}/v2/{self.path}/manifests/{self.tag}"
+        if self._silent:
+            raise self._silent
+        model, _, tag = name.partition(":")
+        address = f"{self.url}/v2/{model if '/' in model else f'library/{model}'}/manifests/{tag}"
         try:
             with open_url(address, headers={"Accept": MANIFEST_TYPE}, timeout=REGISTRY_TIMEOUT_S) as answer:
-                return answer.read()
+                manifest: bytes = answer.read()
+            blobs_of(manifest)
         except HTTPError as error:
             if error.code in (400, 404):
                 raise ModelError(
                     f"{self.url} has no model of that name and tag. Correct ollama.tag of the entry in lab_models."
                 ) from error
             raise SourceError(f"{self.url} answers {error.code}") from error
+        except ValueError as error:
+            raise SourceError(f"{self.url} answers something else than a model's manifest ({error})") from error
         except (OSError, http.client.HTTPException) as error:
-            raise SourceError(f"{self.url} does not answer: {getattr(error, 'reason', None) or error}") from error
+            self._silent = SourceError(f"{self.url} does not answer: {getattr(error, 'reason', None) or error}")
+            raise self._silent from error
+        return manifest
 
-    def digest(self) -> str:
-        """The manifest's sha256, which Ollama shows as the model's digest."""
-        return hashlib.sha256(self.manifest()).hexdigest()
 
-    @staticmethod
-    def layers(manifest: bytes) -> list[dict[str, Any]]:
-        """The files that a manifest names, each with `digest` and `size` in bytes."""
-        content = json.loads(manifest)
-        return [*content.get("layers", []), *filter(None, [content.get("config")])]
+def digest_of(manifest: bytes) -> str:
+    """A manifest's sha256, which Ollama shows as the model's digest."""
+    return hashlib.sha256(manifest).hexdigest()
 
 
 class Ollama:
@@ -106,26 +126,53 @@ class Ollama:
     def __init__(self, url: str):
         self.address = urlsplit(url).netloc
 
-    def call(self, method: str, path: str, body: dict | None = None) -> Any:
-        """One request; an answer other than 200 raises ModelError with the server's words."""
-        connection = http.client.HTTPConnection(self.address, timeout=SERVER_TIMEOUT_S)
-        with contextlib.closing(connection):
-            connection.request(method, path, None if body is None else json.dumps(body))
-            answer = connection.getresponse()
-            text = answer.read()
+    def call(self, method: str, path: str, body: dict | None = None, timeout: float = SERVER_TIMEOUT_S) -> Any:
+        """One request.
+
+        Raises:
+            ModelError: the answer is another than 200; with the server's words.
+            ServerError: there is no answer.
+        """
+        connection = http.client.HTTPConnection(self.address, timeout=timeout)
+        try:
+            with contextlib.closing(connection):
+                connection.request(method, path, None if body is None else json.dumps(body))
+                answer = connection.getresponse()
+                text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"{method} {path}: {error}") from error
         if answer.status != 200:
             raise ModelError(f"{method} {path}: {text.decode(errors='replace')}")
         return json.loads(text) if text else None
 
-    def digest(self, name: str) -> str | None:
-        """The model's digest, None where it is not there."""
-        models = self.call("GET", "/api/tags")["models"]
-        return next((model["digest"] for model in models if model["name"] == name), None)
+    def models(self) -> dict[str, str]:
+        """The digest of each model that is there, by its name and tag."""
+        return {model["name"]: model["digest"] for model in self.call("GET", "/api/tags")["models"]}
 
     def rename(self, source: str, name: str) -> None:
         """Give a model its short name instead of the mirror's; its files are shared, nothing is copied."""
         self.call("POST", "/api/copy", {"source": source, "destination": name})
-        self.call("DELETE", "/api/delete", {"model": source})
+        self.delete(source)
+
+    def delete(self, name: str) -> None:
+        """Remove a name, and the files that no other name needs."""
+        self.call("DELETE", "/api/delete", {"model": name})
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether the model is in memory."""
+        return name in [model["name"] for model in self.call("GET", "/api/ps")["models"]]
+
+    def load(self, name: str) -> None:
+        """Bring a model into memory without generating anything.
+
+        Raises:
+            ModelError: it does not load.
+        """
+        self.call("POST", "/api/generate", {"model": name, "stream": False}, timeout=LOAD_TIMEOUT_S)
+
+    def unload(self, name: str) -> None:
+        """Let a model go from memory as soon as nobody uses it."""
+        self.call("POST", "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
 
     def pull(self, name: str, insecure: bool, stall_s: float, retries: int, progress: Progress) -> None:
         """Pull a model; an attempt that stalls or fails is followed by another, which goes on where it ended.
@@ -138,8 +185,9 @@ class Ollama:
             progress: Gets the figures.
 
         Raises:
-            SourceError: the registry is out of reach, or stalls at every attempt.
-            ModelError: it fails for another reason.
+            SourceError: the registry is out of reach, or stalls at every attempt; the next pull goes on there.
+            RefusedError: it fails for a reason that stays.
+            ModelError: the server broke off.
         """
         error: Exception = ModelError("no attempt")
         for attempt in range(retries + 1):
@@ -148,13 +196,13 @@ class Ollama:
             try:
                 self._pull(name, insecure, stall_s, progress)
                 return
-            except SourceError as problem:
-                error = problem
-            except ModelError as problem:
-                if any(
-                    words in str(problem) for words in ("file does not exist", "no space left", "invalid model name")
-                ):
+            except RefusedError as problem:
+                # A damaged file may have been damaged on its way once, and costs the whole download each time.
+                repeated = MISMATCH in str(problem) and MISMATCH in str(error)
+                if repeated or any(words in str(problem) for words in FINAL):
                     raise
+                error = problem
+            except (SourceError, ModelError) as problem:
                 error = problem
         raise error
 
@@ -184,5 +232,9 @@ class Ollama:
             raise ModelError(f"Ollama ended the pull without a result: {problem}. See the service's log.") from problem
         if last.get("status") == "success":
             return
-        words = last.get("error") or "the pull ended without a result"
-        raise (SourceError if any(sign in words for sign in UNREACHABLE) else ModelError)(words)
+        if "error" not in last:
+            raise ModelError("Ollama ended the pull without a result. See the service's log.")
+        words = last["error"]
+        if any(sign in words for sign in UNREACHABLE):
+            raise SourceError(words)
+        raise RefusedError(" ".join([words, *(text for sign, text in REMEDIES.items() if sign in words)]))

@@ -183,7 +183,7 @@ def test_a_release_without_checksums_is_refused(site: Site) -> None:
 def test_an_unknown_model_names_the_entry(site: Site) -> None:
     failed = site.play(lab_models=[*ENTRIES, {"name": "typo", "context": 2048, "ollama": {"tag": "tinylama:1.1b"}}])
     assert failed.code != 0
-    assert "(item=typo)" in failed.output
+    assert "The model typo (tinylama:1.1b): " in failed.output
     assert "has no model of that name and tag. Correct ollama.tag" in failed.output
 
 
@@ -214,3 +214,24 @@ def test_a_new_version_replaces_the_running_one(site: Site) -> None:
     assert sorted(path.name for path in (site.home / "ollama").iterdir()) == ["0.32.15", "9.9.9"]
     assert site.play(ollama_version="9.9.9").changed == 0
     assert sorted(site.digests()) == ["phi:latest", "tinyllama:1.1b"]
+
+
+def test_files_bring_a_model_where_no_network_is_and_what_nobody_wants_goes_when_asked(site: Site) -> None:
+    bundle = site.home.parent / "bundle"
+    site.mirror.registry.place("qwen2.5:0.5b", bundle)
+    settings = {
+        "lab_models": [NEW, ENTRIES[0]],
+        "models_files": str(bundle),
+        "models_prune": True,
+        "models_verify": True,
+        "ollama_registry_url": f"http://127.0.0.1:{free_port()}",
+    }
+    run = site.play(**settings)
+    assert run.code == 0, run.output
+    assert "available=qwen2.5,tinyllama missing=" in run.output
+    assert "phi:latest was removed: lab_models does not name it" in run.output
+    assert sorted(site.digests()) == ["qwen2.5:0.5b", "tinyllama:1.1b"]
+    assert [model["name"] for model in site.request("GET", "/api/ps")["models"]] == ["qwen2.5:0.5b"]
+    models = site.home / "models" / "ollama"
+    assert {path.owner() for path in models.rglob("*")} == {models.owner()}
+    assert site.play(**settings).changed == 0

@@ -1,0 +1,396 @@
+#!/usr/bin/python
+"""Ansible module: the catalogue's models on an Ollama server."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ollama_models
+short_description: Have the catalogue's models on an Ollama server
+description:
+  - A model that is there, with all its files, needs no network, unless I(update) asks its source for a newer one.
+  - A download that stalls is cut and resumed. Changed means that a digest changed or a broken file was replaced.
+  - The sizes of everything that is still needed are compared with the free space before the first byte.
+  - A source that does not answer is no failure of the module; the model is returned with C(available=false)
+    and the reason, so that a lab can stand up with the models it has.
+  - One call for all models, because each call costs as long as looking at all of them.
+options:
+  base_url:
+    description: The server's address.
+    type: str
+    required: true
+  models:
+    description: Entries of the catalogue, each with C(name) and C(ollama.tag).
+    type: list
+    elements: dict
+    required: true
+  models_path:
+    description: The server's models folder. What is copied there gets its owner.
+    type: path
+    required: true
+  files:
+    description:
+      - A folder with the same layout. Models that it holds are copied from there, and no registry is asked for them.
+    type: path
+  registry_url:
+    description: Where models come from. Another than Ollama's own serves them as C(library/NAME:TAG); http is allowed.
+    type: str
+    default: https://registry.ollama.ai
+  update:
+    description: Ask the source for a newer one although the model is there.
+    type: bool
+    default: false
+  verify:
+    description: Compare the files that are there with their digests, not with their sizes alone.
+    type: bool
+    default: false
+  prune:
+    description: Remove the models of the server that are not among I(models), once one of those is there.
+    type: bool
+    default: false
+  warm_up:
+    description: Load the first of I(models) that is there into memory.
+    type: bool
+    default: false
+  stall_timeout:
+    description: Seconds without a further byte after which an attempt is given up.
+    type: int
+    default: 60
+  retries:
+    description: Attempts after the first.
+    type: int
+    default: 3
+  progress_log:
+    description: File that gets lines of progress.
+    type: path
+author: GenAI Labs
+"""
+
+RETURN = r"""
+models:
+  description:
+    - For each of the catalogue's models its C(name), whether it is C(available) now, and the C(reason) why it is not to
+      be had. In check mode a model that would be brought is neither available nor has it a reason.
+  type: list
+  returned: success
+pruned:
+  description: Names of the models that were removed, or would be in check mode.
+  type: list
+  returned: success
+"""
+
+from dataclasses import dataclass
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible.module_utils.lab_model_store import ModelError, Store, blobs_of, full_disk
+from ansible.module_utils.lab_ollama import (
+    NO_SPACE,
+    Ollama,
+    RefusedError,
+    Registry,
+    ServerError,
+    SourceError,
+    digest_of,
+)
+from ansible.module_utils.lab_progress import MEGABYTE, Progress
+
+MARGIN_BYTES = 500 * MEGABYTE
+
+
+@dataclass
+class Model:
+    """A wanted model, and what was found out about it.
+
+    Attributes:
+        label: Its name in the catalogue.
+        name: Its name and tag on the server.
+        digest: That on the server, empty where it is not there.
+        whole: Whether the server has all its files.
+        manifest: What is to be brought, None for nothing.
+        bundled: Whether that comes from files instead of a registry.
+        reason: Why it is not to be had.
+    """
+
+    label: str
+    name: str
+    digest: str = ""
+    whole: bool = False
+    manifest: bytes | None = None
+    bundled: bool = False
+    reason: str = ""
+
+
+class Catalogue:
+    """All wanted models, on their way from their sources to the server."""
+
+    def __init__(self, params: dict):
+        self.params = params
+        self.server = Ollama(params["base_url"])
+        self.registry = Registry(params["registry_url"])
+        self.store = Store(params["models_path"], params["verify"])
+        self.bundle = Store(params["files"]) if params["files"] else None
+        self.models = [Model(entry["name"], complete(entry["ollama"]["tag"])) for entry in params["models"]]
+        self.have: dict[str, str] = {}
+        self.changed = False
+
+    def progress(self, name: str) -> Progress:
+        """Where to tell what happens to a model."""
+        return Progress(self.params["progress_log"], name)
+
+    def look(self) -> None:
+        """Find out what is there and where the rest comes from.
+
+        Raises:
+            ModelError: a source does not have a model, or has it incompletely; names every such model.
+            ServerError: the server does not answer.
+        """
+        self.have = self.server.models()
+        self.find_sources()
+
+    def find_sources(self) -> None:
+        """For each model that is not there as wanted, the manifest that its source has of it."""
+        if self.bundle and not (self.bundle.folder / "manifests").is_dir():
+            raise ModelError(
+                f"{self.bundle.folder} has no folder `manifests`, so it is no models folder. Correct models_files."
+            )
+        errors = []
+        for model in self.models:
+            model.digest = self.have.get(model.name, "")
+            model.whole = bool(model.digest) and self.store.is_whole(model.name)
+            if model.whole and not self.params["update"]:
+                continue
+            try:
+                manifest = self.source(model)
+                if not (model.whole and digest_of(manifest) == model.digest):
+                    model.manifest = manifest
+            except SourceError as error:
+                damaged = bool(model.digest) and not model.whole
+                model.reason = f"files of it are damaged or lost, and {error}" if damaged else str(error)
+            except ModelError as error:
+                errors.append(f"The model {model.label} ({model.name}): {error}")
+        if errors:
+            raise ModelError("\n".join(errors))
+
+    def source(self, model: Model) -> bytes:
+        """The manifest in the model's source; files come before the registry.
+
+        Raises:
+            SourceError: the registry does not answer.
+            ModelError: the source does not have it, or not all of it.
+        """
+        manifest = self.bundle.manifest(model.name) if self.bundle else None
+        if manifest is None or self.bundle is None:
+            return self.registry.manifest(model.name)
+        model.bundled = True
+        path = self.bundle.manifest_path(model.name)
+        try:
+            wrong = self.bundle.lacking(self.store.lacking(blobs_of(manifest)))
+        except ValueError as error:
+            raise ModelError(f"{path} is {error}. Copy the bundle again from where it came.") from error
+        if wrong:
+            file = self.bundle.path(wrong[0])
+            state = f"is not {wrong[0].size} bytes long" if file.exists() else "is missing"
+            raise ModelError(
+                f"{file} {state}, which {path} names. Copy the bundle again from where it came, "
+                f"or remove that manifest to have the model from {self.registry.url}."
+            )
+        return manifest
+
+    @property
+    def wanting(self) -> list[Model]:
+        """The models that are to be brought."""
+        return [model for model in self.models if model.manifest is not None]
+
+    def check_space(self) -> None:
+        """Compare all that is to be brought with the free space; Ollama would fill the disk and leave it full.
+
+        Raises:
+            ModelError: there is too little.
+        """
+        blobs = {blob for model in self.wanting for blob in self.store.lacking(blobs_of(model.manifest or b""))}
+        need = sum(blob.size for blob in blobs) + MARGIN_BYTES
+        free = self.store.free()
+        if blobs and need > free + self.store.occupied(list(blobs)):
+            labels = ", ".join(model.label for model in self.wanting)
+            raise ModelError(
+                f"{labels}: {need // MEGABYTE} MB are needed in {self.store.folder}, {free // MEGABYTE} MB are free. "
+                "Make room there, or take a model out of lab_models."
+            )
+
+    def bring_all(self) -> None:
+        """Bring every model, also after one failed.
+
+        Raises:
+            ModelError: some failed; names each.
+        """
+        errors = []
+        for model in self.wanting:
+            try:
+                self.bring(model)
+            except SourceError as error:
+                model.reason = str(error)
+            except ModelError as error:
+                errors.append(f"The model {model.label} ({model.name}): {error}")
+        if errors:
+            raise ModelError("\n".join(errors))
+        self.have = self.server.models()
+        for model in self.wanting:
+            before, model.digest = model.digest, self.have.get(model.name, "")
+            if model.bundled and model.digest != digest_of(model.manifest or b""):
+                raise ModelError(
+                    f"The model {model.label} was copied to {self.store.folder}, but {self.params['base_url']} does "
+                    "not show it. Does that server use this folder?"
+                )
+            self.changed |= model.digest != before or not (model.whole or model.reason)
+            model.whole = bool(model.digest) and (model.whole or not model.reason)
+
+    def bring(self, model: Model) -> None:
+        """Bring one model from its source.
+
+        Raises:
+            SourceError: the registry does not answer.
+            ModelError: it is not to be had for another reason.
+        """
+        progress = self.progress(model.name)
+        damaged = bool(model.digest) and not model.whole
+        self.store.remove_damaged(blobs_of(model.manifest or b""))
+        if model.bundled and self.bundle:
+            progress.say(f"copying from {self.bundle.folder}")
+            self.store.take(model.name, self.bundle, progress)
+        else:
+            self.pull(model, progress)
+        if damaged and self.server.is_loaded(model.name):
+            self.server.unload(model.name)  # its memory may hold what the damaged file said
+        progress.say("there")
+
+    def pull(self, model: Model, progress: Progress) -> None:
+        """Pull one model and give it its short name; a pull that fails for good leaves nothing on the disk."""
+        lacking = self.store.lacking(blobs_of(model.manifest or b""))
+        source = self.registry.pull_name(model.name)
+        progress.say(f"pulling from {self.registry.url}")
+        try:
+            self.server.pull(
+                source, self.registry.insecure, self.params["stall_timeout"], self.params["retries"], progress
+            )
+        except SourceError as error:
+            raise SourceError(f"{self.registry.url}: {error}") from error
+        except RefusedError as error:
+            self.store.remove(lacking)
+            if NO_SPACE in str(error):
+                raise ModelError(full_disk(self.store.folder)) from error
+            raise
+        if source != model.name:
+            self.server.rename(source, model.name)
+
+    def superfluous(self) -> list[str]:
+        """The mirror's names that an interrupted run left beside the short ones."""
+        names = {self.registry.pull_name(model.name) for model in self.models if model.whole}
+        return sorted((names - {model.name for model in self.models}) & self.have.keys())
+
+    def foreign(self) -> list[str]:
+        """The server's models that are to go; a catalogue of which nothing is there may be a mistake."""
+        if not self.params["prune"] or not any(model.whole for model in self.models):
+            return []
+        return sorted(self.have.keys() - {model.name for model in self.models} - set(self.superfluous()))
+
+    def tidy(self) -> list[str]:
+        """Remove names that nobody wants; gives those that were models of their own."""
+        superfluous, foreign = self.superfluous(), self.foreign()
+        for name in [*superfluous, *foreign]:
+            self.server.delete(name)
+            self.progress(name).say("removed")
+            self.changed = True
+        return foreign
+
+    def warm_up(self) -> None:
+        """Load the lab's default model, so that the first question does not wait for it.
+
+        Raises:
+            ModelError: it does not load.
+        """
+        first = next((model for model in self.models if model.whole), None)
+        if first is None or self.server.is_loaded(first.name):
+            return
+        self.progress(first.name).say("loading into memory")
+        try:
+            self.server.load(first.name)
+        except (ModelError, ServerError) as error:
+            raise ModelError(
+                f"The model {first.label} ({first.name}) is there, but does not load: {error}. See the service's log; "
+                "run with models_verify=true if its files may be damaged, put a smaller model first in lab_models if "
+                "memory is short, or skip this with models_warm_up=false."
+            ) from error
+
+    def result(self, pruned: list[str]) -> dict:
+        """What the module returns."""
+        models = [
+            {"name": model.label, "available": model.whole, "reason": "" if model.whole else model.reason}
+            for model in self.models
+        ]
+        return {"changed": self.changed, "models": models, "pruned": pruned}
+
+
+def complete(name: str) -> str:
+    """A model's name with Ollama's default tag where it states none."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def check(catalogue: Catalogue) -> dict:
+    """What would be done; on a fresh host nothing serves yet."""
+    try:
+        catalogue.look()
+    except ServerError:
+        catalogue.find_sources()
+    catalogue.check_space()
+    pruned = catalogue.foreign()
+    catalogue.changed = bool(catalogue.wanting or pruned or catalogue.superfluous())
+    return catalogue.result(pruned)
+
+
+def run(catalogue: Catalogue) -> dict:
+    """Bring what is missing, remove what is not wanted, load the default model."""
+    catalogue.look()
+    catalogue.check_space()
+    if catalogue.wanting:
+        catalogue.bring_all()
+    pruned = catalogue.tidy()
+    if catalogue.params["warm_up"]:
+        catalogue.warm_up()
+    return catalogue.result(pruned)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "base_url": {"type": "str", "required": True},
+            "models": {"type": "list", "elements": "dict", "required": True},
+            "models_path": {"type": "path", "required": True},
+            "files": {"type": "path"},
+            "registry_url": {"type": "str", "default": "https://registry.ollama.ai"},
+            "update": {"type": "bool", "default": False},
+            "verify": {"type": "bool", "default": False},
+            "prune": {"type": "bool", "default": False},
+            "warm_up": {"type": "bool", "default": False},
+            "stall_timeout": {"type": "int", "default": 60},
+            "retries": {"type": "int", "default": 3},
+            "progress_log": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    catalogue = Catalogue(module.params)
+    try:
+        module.exit_json(**(check if module.check_mode else run)(catalogue))
+    except ModelError as error:
+        module.fail_json(msg=str(error))
+    except ServerError as error:
+        module.fail_json(
+            msg=f"Ollama at {module.params['base_url']} does not answer: {error}. "
+            "See the service's log, then run again."
+        )
+    except OSError as error:
+        module.fail_json(msg=f"The models' files: {error}. Correct that, then run again.")
+
+
+if __name__ == "__main__":
+    main()

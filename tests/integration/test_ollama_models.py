@@ -1,0 +1,273 @@
+"""The module `ollama_models` against the double: sources, disk, healing, removal, warm-up."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles.mirror import Faults, Mirror
+from tests.doubles.ollama_process import OllamaProcess, free_port, unpack
+from tests.doubles.runtime import model_file, runtime_python
+
+ROOT = Path(__file__).parents[2]
+PHI, TINY = "phi:latest", "tinyllama:1.1b"
+
+
+def run_module(arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+    """Run the module; gives its result, `code` included."""
+    command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-c", "local", "-m", "ollama_models"]
+    command += ["-a", json.dumps(arguments), "-e", f"ansible_python_interpreter={sys.executable}"]
+    command += ["--check"] if check else []
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert "=> " in done.stdout, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.partition("=> ")[2])
+    return {**result, "code": done.returncode}
+
+
+@dataclass
+class Lab:
+    """A server, the registry of its models, and the module between them."""
+
+    server: OllamaProcess
+    mirror: Mirror
+    gguf: Path
+
+    @property
+    def blobs(self) -> Path:
+        return self.server.models / "blobs"
+
+    def run(self, *tags: str, check: bool = False, **options: Any) -> dict[str, Any]:
+        """Run the module for this server and registry."""
+        arguments = {
+            "base_url": f"http://127.0.0.1:{self.server.port}",
+            "models": [{"name": tag.partition(":")[0], "ollama": {"tag": tag}} for tag in tags],
+            "models_path": str(self.server.models),
+            "registry_url": self.mirror.url,
+            "stall_timeout": 20,
+            "retries": 2,
+            **options,
+        }
+        return run_module(arguments, check=check)
+
+    def names(self, path: str = "/api/tags") -> list[str]:
+        return sorted(model["name"] for model in self.server.call("GET", path).values[0]["models"])
+
+    def files(self) -> list[str]:
+        """The names of all blobs, and of what unfinished ones left."""
+        return sorted(path.name for path in self.blobs.iterdir()) if self.blobs.exists() else []
+
+    def weights(self) -> Path:
+        """The largest file of the models."""
+        return max(self.blobs.iterdir(), key=lambda path: path.stat().st_size)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack(tmp_path_factory.mktemp("release"), runtime_python())
+
+
+@pytest.fixture
+def lab(tmp_path: Path, release: Path) -> Iterator[Lab]:
+    gguf = model_file(runtime_python())
+    with Mirror(tmp_path) as mirror, OllamaProcess(release, tmp_path / "server") as server:
+        mirror.registry.add(PHI, gguf)
+        mirror.registry.add(TINY, gguf, context=1024)
+        yield Lab(server, mirror, gguf)
+
+
+@pytest.fixture
+def bundle(lab: Lab, tmp_path: Path) -> Path:
+    """Both models as files."""
+    for name in (PHI, TINY):
+        lab.mirror.registry.place(name, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.fixture
+def placed(lab: Lab) -> Lab:
+    """A server that has both models."""
+    for name in (PHI, TINY):
+        lab.mirror.registry.place(name, lab.server.models)
+    return lab
+
+
+def test_files_become_models_without_any_network(lab: Lab, bundle: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    result = lab.run(PHI, TINY, files=str(bundle), registry_url=nobody)
+    assert result["changed"], result
+    assert [model["available"] for model in result["models"]] == [True, True]
+    assert lab.names() == [PHI, TINY]
+    assert lab.files() == sorted(path.name for path in (bundle / "blobs").iterdir())
+    assert lab.mirror.requests == []
+    answer = lab.server.call("POST", "/api/generate", {"model": "phi", "prompt": "Hi.", "options": {"num_predict": 2}})
+    assert answer.values[-1]["done"]
+    assert not lab.run(PHI, TINY, files=str(bundle), registry_url=nobody)["changed"]
+
+
+def test_a_model_that_the_files_lack_comes_from_the_registry(lab: Lab, bundle: Path) -> None:
+    (bundle / "manifests" / "registry.ollama.ai" / "library" / "phi" / "latest").unlink()
+    assert lab.run(PHI, TINY, files=str(bundle))["changed"]
+    assert lab.names() == [PHI, TINY]
+    assert {path for path in lab.mirror.requests if "manifests" in path} == {"GET /v2/library/phi/manifests/latest"}
+
+
+def test_the_server_can_read_copied_files_whatever_the_umask(lab: Lab, bundle: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        assert lab.run(PHI, files=str(bundle))["code"] == 0
+    finally:
+        os.umask(before)
+    made = [path for path in lab.server.models.rglob("*") if "phi" in str(path) or path.parent == lab.blobs]
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_dir()} == {0o755}
+
+
+def test_a_missing_or_tampered_file_is_named_and_leaves_nothing(lab: Lab, bundle: Path) -> None:
+    weights = max((bundle / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    with weights.open("r+b") as file:
+        file.seek(50_000_000)
+        file.write(b"tampered")
+    tampered = lab.run(PHI, TINY, files=str(bundle))
+    assert f"{weights} differs from its digest" in tampered["msg"]
+    assert "Copy the bundle again" in tampered["msg"]
+    weights.unlink()
+    missing = lab.run(PHI, TINY, files=str(bundle))
+    assert f"{weights} is missing" in missing["msg"]
+    assert "The model phi (phi:latest)" in missing["msg"]
+    assert (lab.names(), lab.files(), lab.mirror.requests) == ([], [], [])
+
+
+def test_a_folder_that_is_no_models_folder_is_refused(lab: Lab, tmp_path: Path) -> None:
+    assert "Correct models_files" in lab.run(PHI, files=str(tmp_path / "nothing"))["msg"]
+
+
+@pytest.mark.parametrize("from_files", [True, False], ids=["files", "registry"])
+def test_the_sizes_of_all_models_are_compared_with_the_disk_before_the_first_byte(
+    lab: Lab, tmp_path: Path, from_files: bool
+) -> None:
+    share = int(shutil.disk_usage(tmp_path).free * 0.6)
+    bundle = tmp_path / "bundle"
+    for name, digit in ((PHI, "a"), (TINY, "b")):
+        manifest = json.loads(lab.mirror.registry.manifests[name])
+        manifest["layers"].append({"mediaType": "x", "digest": f"sha256:{64 * digit}", "size": share})
+        lab.mirror.registry.manifests[name] = json.dumps(manifest).encode()
+        if from_files:
+            path = bundle / "manifests" / "registry.ollama.ai" / "library" / name.replace(":", "/")
+            path.parent.mkdir(parents=True)
+            path.write_bytes(lab.mirror.registry.manifests[name])
+            for layer in [*manifest["layers"], manifest["config"]]:
+                (bundle / "blobs").mkdir(exist_ok=True)
+                with (bundle / "blobs" / layer["digest"].replace(":", "-")).open("wb") as file:
+                    file.truncate(layer["size"])
+    for check in (True, False):
+        result = lab.run(PHI, TINY, check=check, **({"files": str(bundle)} if from_files else {}))
+        assert result["code"] != 0
+        assert result["msg"].startswith("phi, tinyllama: "), result
+        assert "MB are free. Make room there, or take a model out of lab_models." in result["msg"]
+    assert lab.files() == []
+    assert not [path for path in lab.mirror.requests if "blobs" in path]
+
+
+def test_a_tampered_download_is_tried_twice_and_leaves_nothing(lab: Lab) -> None:
+    digest = max(lab.mirror.registry.blobs, key=lambda digest: isinstance(lab.mirror.registry.blobs[digest], Path))
+    lab.mirror.faults = Faults(tampered=[digest])
+    result = lab.run(PHI)
+    assert "digest mismatch" in result["msg"]
+    assert "ollama_registry_url" in result["msg"]
+    assert (lab.names(), lab.files()) == ([], [])
+    assert len([path for path in lab.mirror.requests if digest in path]) == 4, "twice, each with its redirect"
+
+
+def test_a_registry_that_answers_files_itself_names_the_remedy(lab: Lab) -> None:
+    lab.mirror.faults = Faults(no_redirect=True)
+    assert "mirror.conf" in lab.run(PHI)["msg"]
+    assert lab.files() == []
+
+
+def test_a_stalled_download_keeps_what_it_has(lab: Lab) -> None:
+    lab.mirror.faults = Faults(freeze_blob=100, freeze_after=20_000_000)
+    result = lab.run(PHI, stall_timeout=1, retries=0)
+    assert result["code"] == 0
+    assert result["models"] == [
+        {"name": "phi", "available": False, "reason": f"{lab.mirror.url}: no further byte in 1 s"}
+    ]
+    assert [path for path in lab.blobs.glob("*-partial") if path.stat().st_blocks * 512 > 10_000_000]
+
+
+def test_a_damaged_file_of_the_right_size_is_found_by_its_digest(placed: Lab) -> None:
+    placed.server.call("POST", "/api/generate", {"model": TINY})
+    with placed.weights().open("r+b") as file:
+        file.seek(50_000_000)
+        file.write(b"damaged")
+    assert not placed.run(PHI, TINY)["changed"], "sizes do not show it"
+    nobody = placed.run(PHI, TINY, verify=True, registry_url=f"http://127.0.0.1:{free_port()}")
+    assert not nobody["changed"]
+    assert nobody["models"][0]["reason"].startswith("files of it are damaged or lost, and http://127.0.0.1:")
+    assert placed.run(PHI, TINY, verify=True)["changed"]
+    assert len([path for path in placed.mirror.requests if placed.weights().name[7:] in path]) == 2, "brought once"
+    assert placed.weights().read_bytes() == placed.gguf.read_bytes()
+    assert placed.names("/api/ps") == [], "memory held the damaged file"
+    assert not placed.run(PHI, TINY, verify=True)["changed"]
+
+
+def test_a_damaged_file_is_replaced_from_files(placed: Lab, bundle: Path) -> None:
+    os.truncate(placed.weights(), 1_000_000)
+    assert placed.run(PHI, TINY, files=str(bundle))["changed"]
+    assert placed.weights().stat().st_size == placed.gguf.stat().st_size
+    assert placed.mirror.requests == []
+
+
+def test_models_outside_the_catalogue_go_only_when_asked(placed: Lab) -> None:
+    assert not placed.run(PHI)["changed"]
+    planned = placed.run(PHI, prune=True, check=True)
+    assert (planned["changed"], planned["pruned"]) == (True, [TINY])
+    assert placed.names() == [PHI, TINY]
+    done = placed.run(PHI, prune=True)
+    assert (done["changed"], done["pruned"]) == (True, [TINY])
+    assert placed.names() == [PHI]
+    again = placed.run(PHI, prune=True)
+    assert (again["changed"], again["pruned"]) == (False, [])
+
+
+def test_nothing_is_removed_while_no_model_of_the_catalogue_is_there(placed: Lab) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    assert placed.run("other:1b", prune=True, registry_url=nobody)["pruned"] == []
+    assert placed.names() == [PHI, TINY]
+
+
+def test_the_mirrors_name_that_an_interrupted_run_left_is_removed(placed: Lab) -> None:
+    body = {"source": PHI, "destination": placed.mirror.model(PHI)}
+    assert placed.server.call("POST", "/api/copy", body).status == 200
+    assert placed.run(PHI, TINY)["changed"]
+    assert placed.names() == [PHI, TINY]
+
+
+def test_the_first_model_is_loaded_and_that_is_no_change(placed: Lab) -> None:
+    assert not placed.run("absent:1b", TINY, PHI, warm_up=True, check=True, registry_url=_nobody())["changed"]
+    assert placed.names("/api/ps") == []
+    assert not placed.run("absent:1b", TINY, PHI, warm_up=True, registry_url=_nobody())["changed"]
+    assert placed.names("/api/ps") == [TINY]
+
+
+def _nobody() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_a_model_that_does_not_load_is_named(placed: Lab) -> None:
+    with placed.weights().open("r+b") as file:
+        file.write(b"not a model")
+    result = placed.run(PHI, warm_up=True)
+    assert result["code"] != 0
+    assert "The model phi (phi:latest) is there, but does not load" in result["msg"]
+    assert "models_warm_up=false" in result["msg"]
