@@ -25,7 +25,7 @@ LEFT_OUT = {"__pycache__", "node_modules", ".ipynb_checkpoints"}
 class ActionModule(ActionBase):
     """Runs the module of the same name, on copies of what it reads where it needs them."""
 
-    TRANSFERS_FILES = True
+    TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Bring the files if the host is another one, and run the module."""
@@ -41,6 +41,8 @@ class ActionModule(ActionBase):
     def _bring(self, given: str) -> str:
         """Copy a file or folder to the host; give the copy's path, with the slash that the original's has."""
         path = Path(given)
+        if self._connection._shell.tmpdir is None:
+            self._make_tmp_path()
         place = self._connection._shell.join_path(self._connection._shell.tmpdir, f"checkout-{os.urandom(4).hex()}")
         with tempfile.NamedTemporaryFile() as archive:
             archive.write(pack(path))
