@@ -12,7 +12,7 @@ description:
   - A built image is named after the digest of what it is made from, so that nothing is built twice.
   - Nothing that runs is touched.
 options:
-  source:
+  origin:
     description: Where it comes from.
     type: str
     choices: [pull, build]
@@ -235,7 +235,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "source": {"type": "str", "choices": ["pull", "build"], "required": True},
+            "origin": {"type": "str", "choices": ["pull", "build"], "required": True},
             "reference": {"type": "str", "required": True},
             "digest": {"type": "str", "default": ""},
             "ledger": {"type": "path", "required": True},
@@ -249,12 +249,12 @@ def main() -> None:
             "builder": {"type": "str", "default": ""},
             "ca_file": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
         },
-        required_if=[("source", "build", ("context", "inputs", "base", "workspace"))],
+        required_if=[("origin", "build", ("context", "inputs", "base", "workspace"))],
         supports_check_mode=True,
     )
     image = Image(module)
     try:
-        name = image.pulled() if module.params["source"] == "pull" else image.built()
+        name = image.pulled() if module.params["origin"] == "pull" else image.built()
     except ImageError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=image.changed, image=name)

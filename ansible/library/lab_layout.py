@@ -13,6 +13,7 @@ options:
     description:
       - Folders in the order of their making, each with C(path), C(mode), C(owner) and C(group).
       - An empty owner or group is left as it is.
+      - With C(adopt), what is in a folder that gets another owner goes to that owner too.
     type: list
     elements: dict
     required: true
@@ -20,10 +21,22 @@ author: GenAI Labs
 """
 
 import os
+import pwd
+import shutil
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible.module_utils.lab_ownership import own
+
+
+def adopt(module: AnsibleModule, folder: dict) -> None:
+    """Give the contents of a folder to its new owner, before the folder itself, so that a run cut short goes on."""
+    owner, group = folder.get("owner"), folder.get("group")
+    if module.check_mode or not owner or pwd.getpwnam(owner).pw_uid == os.stat(folder["path"]).st_uid:
+        return
+    for root, folders, files in os.walk(folder["path"]):
+        for name in (*folders, *files):
+            shutil.chown(os.path.join(root, name), owner, group or None)
 
 
 def main() -> None:
@@ -44,6 +57,8 @@ def main() -> None:
                 module.fail_json(
                     msg=f"{path} cannot be made: {error.strerror}. Choose another lab_home, or make room there."
                 )
+        if folder.get("adopt"):
+            adopt(module, folder)
         changed = own(module, path, folder["mode"], folder.get("owner"), folder.get("group")) or changed
     module.exit_json(changed=changed)
 

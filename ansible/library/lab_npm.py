@@ -11,7 +11,7 @@ description:
   - No package's install script is run.
 options:
   source:
-    description: Folder with package.json and package-lock.json, on the host.
+    description: Folder with package.json and package-lock.json, on the controller.
     type: path
     required: true
   folder:

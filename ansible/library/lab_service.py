@@ -1,32 +1,71 @@
 #!/usr/bin/python
-"""Ansible module: one service under the lab's supervisor."""
+"""Ansible module: one service of the lab, under its supervisor or as a systemd unit."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_service
-short_description: Describe a service to the lab's supervisor, start it, wait until it is healthy
+short_description: Describe a service to the service manager, start it, wait until it is healthy
 description:
   - The service is restarted when its command, its environment or one of its files changed, and only then.
-  - The digest of all that is part of what the supervisor knows, so the next run makes good an interrupted one.
+  - The digest of all that is part of what the manager knows, so the next run makes good an interrupted one.
+  - What the other manager holds of the same service is removed first.
 options:
   home:
     description: The lab's folder.
     type: path
     required: true
+  manager:
+    description: What runs it. With C(systemd) it is a unit of its own, hardened and enabled.
+    type: str
+    choices: [supervisor, systemd]
+    default: supervisor
   instance:
     description: Name of the supervisord that runs it.
     type: str
     default: hub
   name:
-    description: Name of the service.
+    description: Name of the service. To be absent also a pattern, as C(runtime-*).
     type: str
     required: true
+  keep:
+    description: Services that the pattern shall spare.
+    type: list
+    elements: str
+    default: []
   state:
     description: What it shall be.
     type: str
     choices: [started, absent]
     default: started
+  user:
+    description: Account of a systemd unit; a supervisord's services have its own.
+    type: str
+    default: ''
+  group:
+    description: Group of a systemd unit.
+    type: str
+    default: ''
+  writes:
+    description: Folders that a systemd unit may write to; all others are read-only for it.
+    type: list
+    elements: path
+    default: []
+  settings:
+    description: Further settings of a systemd unit's section Service, over the module's own; a list repeats the name.
+    type: dict
+    default: {}
+  vendor_unit:
+    description:
+      - Name of the unit that the program's vendor ships, without C(.service); the description becomes its drop-in.
+      - The program is then started directly, so it can have neither I(env_files) nor I(after).
+    type: str
+    choices: ['', ollama]
+    default: ''
+  rollback:
+    description: Whether an unhealthy new description is taken back, so that the one before it serves again.
+    type: bool
+    default: false
   command:
     description: Program and arguments.
     type: list
@@ -81,12 +120,21 @@ options:
 author: GenAI Labs
 """
 
+RETURN = r"""
+previous:
+  description: With C(rollback), the description that serves again after a failure; empty where there was none.
+  type: str
+  returned: failure of the health check
+"""
+
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible.module_utils.lab_supervisor import connect
+from ansible.module_utils.lab_systemd import VENDOR_UNITS, Systemd, UnitService, marked_files
 from ansible.module_utils.lab_versioned import digest_of
 
 LOG_BYTES = "10MB"
@@ -137,26 +185,35 @@ def log_file(params: dict) -> str:
     return f"{params['home']}/logs/{params['instance']}/{params['name']}.log"
 
 
-class Service:
+class SupervisedService:
     """A service as it is described on disk and as supervisord runs it."""
 
     def __init__(self, module: AnsibleModule):
         self.module = module
         self.params = module.params
         self.name = self.params["name"]
-        self.file = f"{self.params['home']}/supervisor/{self.params['instance']}.d/{self.name}.conf"
+        self.file = Path(f"{self.params['home']}/supervisor/{self.params['instance']}.d/{self.name}.conf")
+        self.words = log_file(self.params)
+
+    def present(self) -> dict[Path, str]:
+        """The description that is there now."""
+        return {self.file: self.file.read_text()} if self.file.exists() else {}
 
     def describe(self) -> bool:
         """Write the description; return whether it changed."""
         text = program(self.params)
-        if os.path.exists(self.file) and Path(self.file).read_text() == text:
+        if self.present() == {self.file: text}:
             return False
         if not self.module.check_mode:
-            temporary = os.path.join(self.module.tmpdir, "program.conf")
-            Path(temporary).write_text(text)
-            self.module.atomic_move(temporary, self.file)
-            os.chmod(self.file, 0o644)
+            self.write(text)
         return True
+
+    def write(self, text: str) -> None:
+        """Put the description in its place."""
+        temporary = os.path.join(self.module.tmpdir, "program.conf")
+        Path(temporary).write_text(text)
+        self.module.atomic_move(temporary, str(self.file))
+        os.chmod(self.file, 0o644)
 
     def supervisor(self):
         """Supervisord's functions; it must run."""
@@ -182,37 +239,94 @@ class Service:
             return True
         return False
 
+    def restore(self, files: dict[Path, str]) -> None:
+        """Bring back an earlier description and run it."""
+        self.write(files[self.file])
+        self.apply()
+
     def remove(self) -> bool:
         """Stop the service and forget it; return whether there was one."""
-        if not os.path.exists(self.file):
+        if not self.file.exists():
             return False
         if not self.module.check_mode:
-            os.unlink(self.file)
+            self.file.unlink()
             supervisor = connect(self.params["home"], self.params["instance"])
             if supervisor is not None and self.name in supervisor.reloadConfig()[0][2]:
                 supervisor.stopProcessGroup(self.name)
                 supervisor.removeProcessGroup(self.name)
         return True
 
-    def wait(self) -> None:
-        """Wait until the service is healthy; a service that does not get there fails with the end of its log."""
-        if not self.params["health"]:
-            return
-        launcher = f"{self.params['home']}/supervisor/launcher.py"
-        command = [
-            self.params["python"],
-            "-I",
-            launcher,
-            "wait",
-            "--timeout",
-            str(self.params["timeout"]),
-            self.params["health"],
-        ]
-        code, _, err = self.module.run_command(command)
-        if code != 0:
-            log = Path(log_file(self.params))
-            tail = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if log.exists() else "(no log)"
-            self.module.fail_json(msg=f"The service '{self.name}' is {err.strip()}. The end of {log}:\n{tail}")
+    def retire(self) -> bool:
+        """Remove the service because systemd takes it over; a supervisord without any service ends."""
+        removed = self.remove()
+        if removed and not self.module.check_mode and not any(self.file.parent.glob("*.conf")):
+            supervisor = connect(self.params["home"], self.params["instance"])
+            if supervisor is not None:
+                supervisor.shutdown()
+        return removed
+
+    def log_tail(self) -> str:
+        """The end of the service's log."""
+        log = Path(log_file(self.params))
+        return log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if log.exists() else "(no log)"
+
+
+def unhealthy(module: AnsibleModule) -> str | None:
+    """Wait until the service is healthy; return the launcher's words if it does not get there."""
+    if not module.params["health"]:
+        return None
+    launcher = f"{module.params['home']}/supervisor/launcher.py"
+    command = [module.params["python"], "-I", launcher, "wait", "--timeout", str(module.params["timeout"])]
+    code, _, err = module.run_command([*command, module.params["health"]])
+    return err.strip() if code != 0 else None
+
+
+def start(module: AnsibleModule) -> bool:
+    """Describe the service, run it and wait for its health; return whether anything changed.
+
+    A service that does not get there fails the module with the end of its log, after the earlier description was
+    taken up again where that is asked for.
+    """
+    supervised, unit = SupervisedService(module), UnitService(module)
+    if module.params["manager"] == "systemd":
+        service, moved = unit, supervised.retire()
+    else:
+        service, moved = supervised, unit.remove()
+    before = service.present()
+    described = service.describe()
+    if module.check_mode:
+        return described or moved
+    changed = service.apply() or described or moved
+    problem = unhealthy(module)
+    if problem is None:
+        return changed
+    name, tail = module.params["name"], service.log_tail()
+    message = f"The service '{name}' is {problem}. The end of {service.words}:\n{tail}"
+    if not (module.params["rollback"] and described and service.file in before):
+        module.fail_json(msg=message, previous="")
+    service.restore(before)
+    again = unhealthy(module)
+    outcome = "serves again" if again is None else f"was brought back, but is {again}"
+    module.fail_json(msg=f"{message}\nThe description before it {outcome}.", previous=before[service.file])
+    return False
+
+
+def remove(module: AnsibleModule) -> bool:
+    """Remove the services of the name or pattern from both managers; return whether there were any."""
+    home, instance, pattern = (module.params[name] for name in ("home", "instance", "name"))
+
+    def unwanted(name: str) -> bool:
+        return fnmatch(name, pattern) and name not in module.params["keep"]
+
+    changed = False
+    for path in sorted(Path(f"{home}/supervisor/{instance}.d").glob("*.conf")):
+        if unwanted(path.stem):
+            module.params["name"] = path.stem
+            changed = SupervisedService(module).remove() or changed
+    for service, files in marked_files(home).items():
+        if service.startswith(f"{instance}/") and unwanted(service.partition("/")[2]):
+            changed = Systemd(module).remove(files) or changed
+    return changed
 
 
 def main() -> None:
@@ -220,14 +334,22 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "home": {"type": "path", "required": True},
+            "manager": {"type": "str", "choices": ["supervisor", "systemd"], "default": "supervisor"},
             "instance": {"type": "str", "default": "hub"},
             "name": {"type": "str", "required": True},
+            "keep": {"type": "list", "elements": "str", "default": []},
             "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
+            "user": {"type": "str", "default": ""},
+            "group": {"type": "str", "default": ""},
             "command": {"type": "list", "elements": "str"},
             "directory": {"type": "str", "default": ""},
             "environment": {"type": "dict", "default": {}},
             "env_files": {"type": "list", "elements": "path", "default": []},
             "files": {"type": "list", "elements": "path", "default": []},
+            "writes": {"type": "list", "elements": "path", "default": []},
+            "settings": {"type": "dict", "default": {}},
+            "vendor_unit": {"type": "str", "choices": ["", *VENDOR_UNITS], "default": ""},
+            "rollback": {"type": "bool", "default": False},
             "after": {"type": "list", "elements": "str", "default": []},
             "health": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 120},
@@ -236,18 +358,11 @@ def main() -> None:
             "stop_wait": {"type": "int", "default": 30},
             "python": {"type": "path", "required": True},
         },
-        required_if=[("state", "started", ("command",))],
+        required_if=[("state", "started", ("command",)), ("manager", "systemd", ("user", "group"))],
         supports_check_mode=True,
     )
-    service = Service(module)
-    if module.params["state"] == "absent":
-        module.exit_json(changed=service.remove())
-    changed = service.describe()
-    if module.check_mode:
-        module.exit_json(changed=changed)
-    changed = service.apply() or changed
-    service.wait()
-    module.exit_json(changed=changed)
+    act = remove if module.params["state"] == "absent" else start
+    module.exit_json(changed=act(module))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ description:
 options:
   sources:
     description:
-      - Folders to copy, as paths on the host; each keeps its name below I(path).
+      - Folders to copy, as paths on the controller; each keeps its name below I(path).
       - A source that ends in a slash gives its contents.
     type: list
     elements: path

@@ -20,7 +20,7 @@ options:
     type: str
     required: true
   requirements:
-    description: The locked requirements, on the host.
+    description: The locked requirements, on the controller.
     type: path
     required: true
   python:

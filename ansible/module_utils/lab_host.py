@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import socket
@@ -68,6 +69,26 @@ def describe_holder(pid: int | None) -> str:
         name = "a process"
     home = lab_of(pid)
     return f"{name} (pid {pid}" + (f", of the lab in {home})" if home else ")")
+
+
+def gpus(root: str = "/") -> list[str]:
+    """The GPUs whose drivers are loaded, in words; `root` is where the host's /proc and /dev are."""
+    found = []
+    version = Path(root, "proc/driver/nvidia/version")
+    if version.exists() or Path(root, "dev/nvidia0").exists():
+        number = re.search(r"Kernel Module\D*(\d+\.[\d.]+)", version.read_text()) if version.exists() else None
+        found.append("NVIDIA" + (f", driver {number[1]}" if number else ""))
+    if Path(root, "dev/kfd").exists():
+        found.append("AMD, driver amdgpu")
+    return found
+
+
+def gpu_groups() -> list[str]:
+    """Names of the groups that the devices of AMD's driver belong to, other than root's."""
+    owners = {
+        device.stat().st_gid for device in (Path("/dev/kfd"), *Path("/dev/dri").glob("render*")) if device.exists()
+    }
+    return sorted(grp.getgrgid(number).gr_name for number in owners - {0})
 
 
 def unreachable_folder(path: str) -> str | None:

@@ -53,10 +53,10 @@ def members(python: Path) -> dict[str, tuple[bytes, int]]:
     return files
 
 
-def _tar(python: Path) -> bytes:
+def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, (content, mode) in members(python).items():
+        for name, (content, mode) in files.items():
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), mode
             archive.addfile(info, io.BytesIO(content))
@@ -79,20 +79,24 @@ def _compress(data: bytes) -> bytes:
     return bytes(zstandard.ZstdCompressor().compress(data))
 
 
-def build(folder: Path, python: Path, version: str = VERSION) -> Path:
+def build(folder: Path, python: Path, version: str = VERSION, *, broken: bool = False) -> Path:
     """Write a release below `folder`, laid out as Ollama's download URL.
 
     Args:
         folder: a web server's root.
         python: the interpreter that runs the double; it must have xllamacpp and be reachable by the service.
         version: the release's number.
+        broken: whether its server ends as soon as it is started.
 
     Returns:
         The folder `v<version>` with the archives and `sha256sum.txt`.
     """
     release = folder / f"v{version}"
     release.mkdir(parents=True, exist_ok=True)
-    data = _compress(_tar(python))
+    files = members(python)
+    if broken:
+        files["bin/ollama"] = (b"#!/bin/sh\necho 'Error: this release is broken' >&2\nexit 1\n", 0o755)
+    data = _compress(_tar(files))
     names = [f"ollama-linux-{architecture}.tar.zst" for architecture in ARCHITECTURES]
     for name in names:
         (release / name).write_bytes(data)

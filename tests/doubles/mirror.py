@@ -26,7 +26,7 @@ from tests.doubles.registry_content import RegistryContent
 
 _CHUNK = 64 * 1024
 # The registry redirects blobs from one of these host names to the other: Ollama insists on a change of host.
-_OTHER_HOST = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
+_LOOPBACK = ("127.0.0.1", "localhost")
 
 
 @dataclass
@@ -114,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         host = urlsplit(f"//{self.headers['Host']}").hostname or ""
         if "Range" not in self.headers and not faults.no_redirect:
             self.send_response(307)
-            self.send_header("Location", f"{self.mirror.scheme}://{_OTHER_HOST[host]}:{self.mirror.port}{path}")
+            other = self.mirror.names[self.mirror.names[0] == host]
+            self.send_header("Location", f"{self.mirror.scheme}://{other}:{self.mirror.port}{path}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -186,14 +187,24 @@ class Mirror:
 
     Args:
         root: folder of the static files.
-        port: its port on 127.0.0.1; 0 takes a free one.
+        port: its port; 0 takes a free one.
         faults: what is broken from the start.
         tls: files of a certificate (chain) and its key; None speaks plain HTTP.
+        address: where it listens.
+        names: two host names of that address, as the clients know it.
     """
 
     def __init__(
-        self, root: Path, port: int = 0, *, faults: Faults | None = None, tls: tuple[Path, Path] | None = None
+        self,
+        root: Path,
+        port: int = 0,
+        *,
+        faults: Faults | None = None,
+        tls: tuple[Path, Path] | None = None,
+        address: str = _LOOPBACK[0],
+        names: tuple[str, str] = _LOOPBACK,
     ) -> None:
+        self.names = names
         self.root = root.resolve()
         self.registry = RegistryContent()
         self.faults = faults or Faults()
@@ -202,7 +213,7 @@ class Mirror:
         self.scheme = "https" if tls else "http"
         self._frozen_until: float | None = None
         self._freeze_lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = _Server((address, port), self)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
@@ -215,11 +226,11 @@ class Mirror:
     @property
     def url(self) -> str:
         """Where the static files are."""
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.names[0]}:{self.port}"
 
     def model(self, name: str) -> str:
         """The name under which Ollama pulls the published model `name`."""
-        return f"127.0.0.1:{self.port}/library/{name}"
+        return f"{self.names[0]}:{self.port}/library/{name}"
 
     def wait_if_frozen(self, offset: int) -> None:
         """Hold back bytes beyond `freeze_after` until `freeze_blob` seconds after they were first asked for."""

@@ -1,0 +1,74 @@
+"""One host for all tests of this folder, and the mirror that it reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles.build_ollama_archive import build
+from tests.doubles.mirror import Mirror
+from tests.doubles.runtime import model_file, runtime_python
+from tests.host.machine import Machine, engine_answers
+from tests.support.lab import ROOT
+
+# Not below /tmp or /var/tmp: a service with a temporary folder of its own does not see these.
+DOUBLE = "/opt/double"
+NAMES = ("mirror-one.test", "mirror-two.test")
+
+
+@dataclass
+class Site:
+    """The host, the mirror, and the lab's variables."""
+
+    machine: Machine
+    mirror: Mirror
+    variables: dict[str, Any]
+
+    def play(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Run the roles."""
+        return self.machine.play(Path(__file__).with_name("role_runtime.yml"), self.variables | variables, *options)
+
+    def playbook(self, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Run one of the project's playbooks."""
+        return self.machine.play(ROOT / "ansible" / f"{name}.yml", self.variables | variables)
+
+    def publish(self, version: str, *, broken: bool = False) -> None:
+        """Put a release into the mirror."""
+        build(self.mirror.root, Path(DOUBLE) / "bin" / "python", version, broken=broken)
+
+
+@pytest.fixture(scope="package")
+def site() -> Iterator[Site]:
+    if not engine_answers():
+        pytest.skip("needs a Docker engine and debootstrap")
+    with tempfile.TemporaryDirectory(prefix="labhost-") as folder:
+        root = Path(folder)
+        python = runtime_python(root)
+        machine = Machine(f"labhost-{os.getpid()}", {python.parent.parent: DOUBLE}, NAMES)
+        try:
+            mirrored = root / "mirror"
+            mirrored.mkdir()
+            with Mirror(mirrored, address=machine.bridge, names=NAMES) as mirror:
+                mirror.registry.add("smollm2:135m", model_file(python))
+                variables = {
+                    "lab_manager": "systemd",
+                    "lab_source": str(ROOT),
+                    "lab_models": [{"name": "smollm2", "context": 1024, "ollama": {"tag": "smollm2:135m"}}],
+                    "ollama_download_url": f"{mirror.url}/v{{{{ ollama_version }}}}",
+                    "ollama_registry_url": mirror.url,
+                    "ollama_start_timeout": 30,
+                }
+                site = Site(machine, mirror, variables)
+                site.publish("0.32.15")
+                yield site
+        finally:
+            machine.remove()
+            shutil.rmtree(root / "mirror", ignore_errors=True)
