@@ -52,14 +52,6 @@ options:
   workspace:
     description: Folder for the base's files.
     type: path
-  cli:
-    description: Docker's command line.
-    type: path
-    required: true
-  builder:
-    description: Docker's command line with BuildKit.
-    type: str
-    default: ''
   ca_file:
     description: Certificate authorities that the build trusts; they do not get into the image.
     type: path
@@ -76,13 +68,13 @@ image:
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible.module_utils import lab_docker
 from ansible.module_utils.lab_versioned import digest_of, ignored
 
 SUITE = "bookworm"
@@ -104,13 +96,14 @@ class Image:
     def __init__(self, module: AnsibleModule):
         self.module = module
         self.params = module.params
+        self.engine = lab_docker.find()
         self.changed = False
 
     def docker(self, *arguments: str) -> tuple[int, str, str]:
-        return self.module.run_command([self.params["cli"], *arguments])
+        return self.module.run_command([self.engine.cli, *arguments])
 
     def is_there(self, name: str) -> bool:
-        return self.docker("image", "inspect", name)[0] == 0
+        return bool(self.engine.version) and self.docker("image", "inspect", name)[0] == 0
 
     def ledger(self) -> dict[str, str]:
         path = Path(self.params["ledger"])
@@ -169,11 +162,11 @@ class Image:
         self.changed = True
         if self.module.check_mode:
             return name
-        if not params["builder"]:
+        if not self.engine.builder:
             raise ImageError("This Docker cannot build with BuildKit. Install its buildx plugin (docker-buildx).")
         if not self.is_there(params["base"]):
             self.make_base()
-        command = [params["builder"], "build", "--progress=plain", "--target", params["target"], "--tag", name]
+        command = [self.engine.builder, "build", "--progress=plain", "--target", params["target"], "--tag", name]
         command += ["--file", str(context / params["inputs"][0]), "--build-arg", f"BASE={params['base']}"]
         for variable in filter(os.environ.get, INDEX_VARIABLES):
             command += ["--build-arg", variable]
@@ -194,8 +187,8 @@ class Image:
         Raises:
             ImageError: debootstrap is missing or fails.
         """
-        program = shutil.which("debootstrap", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-        if program is None or os.geteuid() != 0:
+        program = self.engine.debootstrap
+        if not program or os.geteuid() != 0:
             raise ImageError(
                 "Building the hub's images needs root and debootstrap here. Run as root, or name a registry that "
                 "answers: -e hub_images=pull."
@@ -208,7 +201,7 @@ class Image:
             excluded = [f"--exclude=./{path}/*" for path in LEFT_OUT]
             packing = subprocess.Popen(["tar", "-C", f"{folder}/root", *excluded, "-c", "."], stdout=subprocess.PIPE)
             given = subprocess.run(
-                [self.params["cli"], "import", "-", self.params["base"]],
+                [self.engine.cli, "import", "-", self.params["base"]],
                 stdin=packing.stdout,
                 capture_output=True,
                 text=True,
@@ -245,8 +238,6 @@ def main() -> None:
             "base": {"type": "str", "default": ""},
             "mirror": {"type": "str", "default": "http://deb.debian.org/debian"},
             "workspace": {"type": "path"},
-            "cli": {"type": "path", "required": True},
-            "builder": {"type": "str", "default": ""},
             "ca_file": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
         },
         required_if=[("origin", "build", ("context", "inputs", "base", "workspace"))],

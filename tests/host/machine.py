@@ -62,11 +62,15 @@ class Machine:
         name: Name of the container.
         mounts: Folders of this machine that the host can read, and where.
         hosts: Names for the address of the engine's bridge, as the host knows them.
+        volumes: Folders on file systems of their own.
     """
 
-    def __init__(self, name: str, mounts: dict[Path, str], hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, mounts: dict[Path, str], hosts: tuple[str, ...], volumes: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         options = [word for host in hosts for word in ("--add-host", f"{host}:host-gateway")]
+        options += [word for volume in volumes for word in ("-v", volume)]
         for source, target in {**mounts, Path(AUTHORITIES): AUTHORITIES}.items():
             options += ["-v", f"{source}:{target}:ro"]
         docker("run", "-d", "--name", name, "--hostname", "labhost", *FLAGS, *options, image())
