@@ -34,7 +34,7 @@ class Site:
 
     def play(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run the roles."""
-        return self.machine.play(Path(__file__).with_name("role_runtime.yml"), self.variables | variables, *options)
+        return self.machine.play(Path(__file__).with_name("parts.yml"), self.variables | variables, *options)
 
     def playbook(self, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the project's playbooks."""

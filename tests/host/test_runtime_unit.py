@@ -191,3 +191,19 @@ def test_a_vendors_unit_stays_as_it_is(site: Site, folder: str) -> None:
     assert site.machine.shell(f"ls -d {DROP_IN}", check=False) == ""
     site.machine.run("rm", f"{folder}/{UNIT}")
     site.machine.run("systemctl", "daemon-reload")
+
+
+def test_systemd_takes_over_from_supervisor(site: Site) -> None:
+    assert succeeded(site.play(lab_manager="supervisor")) > 0
+    assert site.machine.run("pgrep", "-u", "genailab", "-f", "bin/ollama|ollama_double|start.py").split()
+    assert site.machine.shell(f"ls -d {BASE}*", check=False) == ""
+    assert succeeded(site.play()) > 0
+    wait_until(lambda: not site.machine.run("pgrep", "-f", "hub.conf", check=False), 20, "the end of its supervisord")
+    assert site.machine.run("pgrep", "-u", "genailab", check=False) == ""
+    assert site.machine.property(UNIT, "User") == "genailab-runtime"
+    assert generate(site)["done_reason"] == "length"
+    assert succeeded(site.play()) == 0
+    assert succeeded(site.play(lab_manager="supervisor")) > 0
+    assert site.machine.property(UNIT, "LoadState") == "not-found"
+    assert generate(site)["done_reason"] == "length"
+    succeeded(site.playbook("clean", clean_confirmation="yes"))

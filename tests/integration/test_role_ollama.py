@@ -207,6 +207,16 @@ def test_a_stalled_download_is_cut_and_resumed(site: Site) -> None:
     assert site.play().changed == 0
 
 
+def test_a_version_that_does_not_start_is_taken_back(site: Site) -> None:
+    build(site.mirror.root, runtime_python(site.home.parent), version="9.9.7", broken=True)
+    failed = site.play(ollama_version="9.9.7", ollama_start_timeout=5)
+    assert failed.code != 0
+    assert "Ollama 9.9.7 failed its health check, so Ollama 0.32.15 was put back." in failed.output
+    assert sorted(site.digests()) == ["phi:latest", "tinyllama:1.1b"]
+    assert [path.name for path in (site.home / "ollama").iterdir()] == ["0.32.15"]
+    assert site.play().changed == 0
+
+
 def test_a_new_version_replaces_the_running_one(site: Site) -> None:
     build(site.mirror.root, runtime_python(site.home.parent), version="9.9.9")
     updated = site.play(ollama_version="9.9.9")
