@@ -63,6 +63,7 @@ sources:
   returned: always
 """
 
+import ctypes.util
 import dataclasses
 import os
 import platform
@@ -288,6 +289,17 @@ class Preflight:
                     )
                 )
 
+    def check_libraries(self, runtime: str) -> None:
+        if runtime == "llama_cpp" and ctypes.util.find_library("gomp") is None:
+            self.problems.append(
+                lab_settings.problem(
+                    "lab_runtime",
+                    runtime,
+                    "llama.cpp needs the library libgomp, which is not here",
+                    "Install it, on Debian and Ubuntu: apt-get install libgomp1",
+                )
+            )
+
     def check_runtime_models(self, runtime: str) -> None:
         if not any(entry.get(runtime) for entry in self.settings["lab_models"]):
             self.problems.append(
@@ -315,6 +327,7 @@ class Preflight:
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
         self.check_ports(runtime)
+        self.check_libraries(runtime)
         self.check_runtime_models(runtime)
         if self.problems:
             module.fail_json(msg=report(self.problems))
