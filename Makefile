@@ -7,7 +7,7 @@ play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint lock
+.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ test-fast: venv ## unit tests only, in seconds
 
 lint: venv ## ansible-lint, ruff, mypy
 	@.venv/bin/python tests/run.py --lint-only
+
+docs: venv ## write the roles' pages anew from their argument specifications
+	@.venv/bin/python ansible/docs.py
+
+molecule: venv ## try the profile `containers` from nothing on a host in a container (root, Docker)
+	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers
 
 lock: venv ## write the locked requirements anew from the *.in files
 	@.venv/bin/python ansible/lock.py
