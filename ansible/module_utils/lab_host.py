@@ -45,9 +45,22 @@ def holder_of(inodes: set[str]) -> int | None:
     return None
 
 
+def marked_lab(pid: int) -> str | None:
+    """`lab_home` in the environment that a lab's service was started with, None where there is none to be seen."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    marks = (entry for entry in environment if entry.startswith(b"LAB_SERVICE="))
+    mark = next(marks, b"").decode(errors="replace").partition("=")[2]
+    return mark.rpartition(":")[0] or None
+
+
 def lab_of(pid: int) -> str | None:
-    """`lab_home` of the lab whose supervisor started process `pid`, None if it is no lab's."""
+    """`lab_home` of the lab whose service process `pid` belongs to, None if it is no lab's."""
     while pid > 1:
+        if home := marked_lab(pid):
+            return home
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             status = Path(f"/proc/{pid}/stat").read_text()

@@ -276,7 +276,7 @@ class UnitService:
         changed = False
         if state["NeedDaemonReload"] == "yes":
             self.systemd.call("daemon-reload")
-        if state["UnitFileState"] != "enabled":
+        if state["UnitFileState"] in ("disabled", "enabled-runtime", "masked"):  # a vendor's may have nothing to enable
             self.systemd.call("enable", "--quiet", self.unit)
             changed = True
         # The process tells what it was started with, so a run that was interrupted before the restart is made good.
