@@ -1,14 +1,18 @@
-"""Everything that must pass, in the order in which it fails fastest: linters, then the tests.
+"""Everything that must pass: linters, the lab of containers by Molecule (root only), then the tests.
 
 Root gets what is missing installed; an ordinary user is told what is missing and how to get it.
 
 Usage: python tests/run.py [--lint-only] [pytest arguments …]
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +23,10 @@ PACKAGES = {  # program: Debian's package
     "ip": "iproute2",
     "nginx": "nginx-light",
     "docker-registry": "docker-registry",
+    "dockerd": "docker.io",
+    "debootstrap": "debootstrap",
 }
+ENGINE_START_S = 60
 LINTERS = (
     ["ruff", "check"],
     ["ruff", "format", "--check"],
@@ -52,6 +59,40 @@ def install_missing() -> None:
             sys.exit(f"make test: `{' '.join(command)}` failed")
 
 
+def engine_answers() -> bool:
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[None]:
+    """A Docker engine for the block: the one that runs, or one that is started and stopped again."""
+    if engine_answers() or os.geteuid() != 0:
+        yield
+        return
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(["dockerd"], stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + ENGINE_START_S
+            while not engine_answers():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    sys.exit(f"make test: dockerd does not start:\n{log.read().decode()[-2000:]}")
+                time.sleep(0.2)
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def scenario() -> bool:
+    """Run the Molecule scenario of a whole lab in containers; return whether it passed."""
+    if os.geteuid() != 0:
+        print("\nThe Molecule scenario `containers` is left out: it needs root.")
+        return True
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    return run(["molecule", "test", "-s", "containers"], cwd=ROOT / "ansible", env=environment) == 0
+
+
 def lint() -> bool:
     """Run all linters, also after one failed; return whether all passed."""
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}  # ansible-lint starts ansible by name
@@ -69,10 +110,14 @@ def main() -> None:
         sys.exit(0 if lint() else 1)
     install_missing()
     linted = lint()
-    tested = run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT) == 0
+    with engine():
+        contained = True if arguments else scenario()
+        tested = run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT) == 0
     if not linted:
         print("\nThe linters found something, see above.")
-    sys.exit(0 if linted and tested else 1)
+    if not contained:
+        print("\nThe Molecule scenario `containers` failed, see above.")
+    sys.exit(0 if linted and contained and tested else 1)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def serve_mirror(address: str) -> None:
 
 
 def up() -> None:
-    """Start everything; write the variables of the lab to come and the processes to end."""
+    """Start everything; write where the outside world is, and the processes to end."""
     down()
     for folder in ("config", "downloads"):
         (STATE / folder).mkdir(parents=True)
@@ -98,14 +98,7 @@ def up() -> None:
     wait_until((STATE / "mirror.url").exists, 60, "mirror")
     url = (STATE / "mirror.url").read_text()
     machine.write("/etc/docker/daemon.json", json.dumps({"insecure-registries": [f"{machine.bridge}:{port}"]}))
-    variables = {
-        "hub_images": "pull",
-        "hub_gateway_image": f"{machine.bridge}:{port}/berriai/litellm-non_root:v1.106.2",
-        "hub_database_image": f"{machine.bridge}:{port}/library/postgres:16.14",
-        "ollama_download_url": f"{url}/v{{{{ ollama_version }}}}",
-        "ollama_registry_url": url,
-    }
-    (STATE / "variables.json").write_text(json.dumps(variables, indent=1))
+    (STATE / "outside.json").write_text(json.dumps({"registry": f"{machine.bridge}:{port}", "mirror": url}))
 
 
 def down() -> None:
