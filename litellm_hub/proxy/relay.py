@@ -7,11 +7,13 @@ of the runtime's port, in the gateway's container another makes the same port of
 
 import asyncio
 import contextlib
+import json
 import sys
 import threading
 from pathlib import Path
 
 CHUNK = 1 << 16
+REQUEST_PAUSE_S = 0.2  # silence after which a request has come whole
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,17 +33,33 @@ async def connect(target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
     return await asyncio.open_connection(host, int(port))
 
 
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reason: str) -> None:
+    """Answer an HTTP request with 503: a connection that just closes would give the caller no reason."""
+    # Unread bytes at the close would reset the connection, and take the answer with them.
+    with contextlib.suppress(TimeoutError):
+        while await asyncio.wait_for(reader.read(CHUNK), REQUEST_PAUSE_S):
+            pass
+    body = json.dumps({"error": {"message": reason}}).encode()
+    head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+    await writer.drain()
+
+
 async def serve(listen: str, target: str) -> None:
     """Accept connections and pass each on, for ever.
 
     Args:
         listen: Path of the Unix socket to make, or HOST:PORT.
-        target: Path or HOST:PORT; need not be there yet. A connection that finds it down is closed at once.
+        target: Path or HOST:PORT; need not be there yet. A request that finds it down is answered with 503.
     """
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError):
-            inner_reader, inner_writer = await connect(target)
+            try:
+                inner_reader, inner_writer = await connect(target)
+            except OSError as error:
+                await refuse(reader, writer, f"the model runtime is down ({target}: {error.strerror})")
+                return
             with contextlib.closing(inner_writer):
                 # A client that goes away must end the generation, so the end of one way ends both.
                 ways = [copy(reader, inner_writer), copy(inner_reader, writer)]
