@@ -7,10 +7,10 @@ play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock
+.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock bench-chat
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv:
 	@$(PYTHON) ansible/bootstrap.py
@@ -41,6 +41,9 @@ docs: venv ## write the roles' pages anew from their argument specifications
 
 molecule: venv ## try the profile `containers` from nothing on a host in a container (root, Docker)
 	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers
+
+bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); ARGS=--panel-only leaves the peers out
+	@.venv/bin/python -m benchmarks.chat $(ARGS)
 
 lock: venv ## write the locked requirements anew from the *.in files
 	@.venv/bin/python ansible/lock.py
