@@ -34,14 +34,15 @@ class Conversation:
 
     Attributes:
         id: Its id, the name of its file.
-        on_change: Called after every change, under the lock; must return at once and not call back.
+        on_change: Called after every change, under the lock, with False if only the live answer grew; must return at
+            once and not call back.
     """
 
     def __init__(self, document: Document | None = None) -> None:
         made = now()
         document = document or Document(version=VERSION, id=new_id(), created=made, updated=made, nodes=[])
         self.id = document.id
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[bool], None] = lambda _: None
         self._title = document.title
         self._created = document.created
         self._updated = document.updated
@@ -306,7 +307,7 @@ class Conversation:
         if of is None or self._tree.path[-1] == of:
             for listener in self._listeners:
                 listener(event)
-        self.on_change()
+        self.on_change(event["type"] != "delta")
 
     def _path_changed(self, before: list[str], depth: int) -> None:
         """Tell of a path that is another from `depth` on, or further up where it led through other branches."""
