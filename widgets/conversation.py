@@ -60,6 +60,11 @@ class Conversation:
         return self._title
 
     @property
+    def system_prompt(self) -> str:
+        """What the model was told first when it was last asked."""
+        return self._system_prompt
+
+    @property
     def busy(self) -> bool:
         """True while an answer is live."""
         return self._live is not None
@@ -228,14 +233,17 @@ class Conversation:
         """True if the node is (still) in the conversation."""
         return node_id in self._tree.nodes
 
-    def node(self, node_id: str) -> AnyNode:
-        """Return a copy of a node.
+    def answer(self, answer_id: str) -> Answer:
+        """Return a copy of an answer as it is now.
 
         Raises:
-            KeyError: There is no such node.
+            KeyError: There is no such answer.
         """
         with self._lock:
-            return msgspec.structs.replace(self._tree.nodes[node_id])
+            node = self._tree.nodes[answer_id]
+            if not isinstance(node, Answer):
+                raise KeyError(answer_id)
+            return msgspec.structs.replace(node, calls=list(node.calls))
 
     def entries(self) -> list[dict[str, Any]]:
         """Return the path as views get it, oldest first."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from widgets.answering import Answering
 from widgets.conversation import Conversation
 from widgets.document import Document, new_id, recover
 from widgets.store import Item, Lock, Store, StoreError
@@ -45,6 +46,7 @@ class Session:
     Attributes:
         conversation: The conversation.
         saving: Whether it is on disk.
+        answering: What writes its last answer; None before the first.
         users: Number of panels that show it.
         watchers: Called, with no arguments and on any thread, when `saving` has changed.
     """
@@ -52,6 +54,7 @@ class Session:
     def __init__(self, conversation: Conversation, lock: Lock | None, saving: Saving) -> None:
         self.conversation = conversation
         self.saving = saving
+        self.answering: Answering | None = None
         self.users = 0
         self.watchers: list[Callable[[], None]] = []
         self.lock = lock
