@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lab import Lab, free_ports, playbook
+from tests.support.lab import Lab, catalogue, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
@@ -44,7 +44,7 @@ def lab(lab_folder: Path) -> Iterator[Lab]:
     if os.environ.get(LAB_OF_CALLER):
         yield Lab(Path(os.environ[LAB_OF_CALLER]))
         return
-    variables = lab_variables(lab_folder / "lab")
+    variables = lab_variables(lab_folder / "lab") | {"lab_models": catalogue()}
     run = playbook("site", variables)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     yield Lab(lab_folder / "lab")
