@@ -201,7 +201,8 @@ class Conversation:
                 answer.calls.append(call)
             waiting = any(known.state == "asking" for known in answer.calls)
             answer.state = State.WAITING if waiting else State.STREAMING
-            self._changed({"type": "call", "id": answer_id, "call": _plain(call)}, of=answer_id)
+            event = {"type": "call", "id": answer_id, "call": _plain(call), "state": answer.state.value}
+            self._changed(event, of=answer_id)
 
     def end(
         self,
