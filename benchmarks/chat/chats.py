@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Page
 
-from benchmarks.chat import panel_page
 from benchmarks.chat.environments import BUILD, ROOT, environment
 from benchmarks.chat.servers import Server, jupyter, running
+from tests.browser import panel_page
 from tests.browser.conftest import JupyterPage
 from tests.support.lab import free_ports
 
@@ -106,7 +106,7 @@ class PanelChat(_InNotebook):
         return jupyter("chat-panel", Path(sys.prefix), PYTHONPATH=str(ROOT), **hub)
 
     def ask(self, page: Page, prompt: str) -> None:
-        panel_page.ask(page, prompt)
+        panel_page.PanelPage(page).ask(prompt)
 
 
 class NaiveIpywidgets(_InNotebook):

@@ -9,29 +9,27 @@ from benchmarks.chat.chats import PanelChat
 from benchmarks.chat.measure import Run, opened
 from benchmarks.chat.servers import Server
 
-CONVERSATION = """
-import asyncio
+SAID = """
 from widgets import ChatPanel
 
 panel = ChatPanel(model="stub-a")
 for number in range({prompts}):
-    answer = panel.ask(f"reply-{{number}}")
-    if answer is not None:
-        await answer
-    while panel.busy:
-        await asyncio.sleep(0.002)
-len(panel.messages)
+    await panel.ask(f"reply-{{number}}")
+conversation, said = panel.conversation, len(panel.messages)
+panel.close()
+said
 """
+OPENED = "panel = ChatPanel(conversation=conversation)\npanel"
 PATIENCE_MS = 120_000.0
 
 
 class LongConversation(PanelChat):
-    """The panel with a conversation of so many messages, displayed when all are there."""
+    """The panel with a saved conversation of so many messages, opened in a panel of its own."""
 
     def __init__(self, server: Server, messages: int) -> None:
         super().__init__(server)
         self.prompts = messages // 2
-        self.cells = (CONVERSATION.format(prompts=self.prompts), "panel")
+        self.cells = (SAID.format(prompts=self.prompts), OPENED)
         self.open_s = 0.0
 
     def open(self, page: Page) -> None:

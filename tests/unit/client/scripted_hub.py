@@ -59,7 +59,7 @@ def answer_lines(pieces: Sequence[str], *, reason: str = "stop") -> list[str]:
 def scripted_hub() -> Iterator[ScriptedHub]:
     """Run a `ScriptedHub` on a free port of the loopback interface."""
     hub = ScriptedHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(hub))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -72,7 +72,7 @@ def scripted_hub() -> Iterator[ScriptedHub]:
         thread.join()
 
 
-def _handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
+def handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

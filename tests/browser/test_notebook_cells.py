@@ -1,0 +1,78 @@
+"""Code of an answer becomes a cell of the right notebook, in JupyterLab and in Notebook 7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.frontends import Notebook7Page
+from tests.browser.jupyter_page import SECONDS, JupyterPage
+from tests.browser.panel_page import PANEL, PanelPage
+from tests.support.lab import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.ui]
+
+CELLS = ("from widgets import ChatPanel\nChatPanel()", "print('last cell')")
+ASK_FOR_CELL = """([panel, detail]) => {
+  const told = [];
+  const event = new CustomEvent("genailabs:insert-cell", {
+    bubbles: true, composed: true, cancelable: true, detail: {...detail, done: (ok) => told.push(ok)},
+  });
+  document.querySelector(panel).dispatchEvent(event);
+  return [event.defaultPrevented, told];
+}"""
+
+
+@pytest.fixture(params=["jupyterlab", "notebook7"])
+def notebook(request: pytest.FixtureRequest, lab: Lab, page: Page) -> Iterator[JupyterPage]:
+    """One notebook, in each of the two."""
+    if request.param == "jupyterlab":
+        opened = JupyterPage(page, lab.jupyter_url, lab.jupyter_token)
+    else:
+        server = request.getfixturevalue("notebook7")
+        opened = Notebook7Page(page, server.url, server.token)
+    yield opened
+    opened.remove()
+
+
+def insert(page: Page, code: str, language: str = "python", run: bool = False) -> object:
+    """Ask for a cell as the panel does; return whether somebody served it, and what the panel was told."""
+    return page.evaluate(ASK_FOR_CELL, [PANEL, {"code": code, "language": language, "run": run}])
+
+
+def source(page: Page, number: int) -> str:
+    return page.locator(".jp-CodeCell").nth(number).locator(".cm-content").inner_text()
+
+
+def test_code_gets_into_a_new_cell_below_the_panel_and_runs_when_asked(notebook: JupyterPage) -> None:
+    page = notebook.open(*CELLS).page
+    notebook.run_cell(0)
+    PanelPage(page).connected()
+    assert insert(page, "x = 20\nx + 1") == [True, [True]]
+    expect(page.locator(".jp-CodeCell")).to_have_count(3)
+    assert source(page, 1) == "x = 20\nx + 1"
+    expect(page.locator(".jp-CodeCell").nth(1).locator(".jp-InputPrompt")).to_have_text("[ ]:")
+    assert insert(page, "print('ran ' * 2)", run=True) == [True, [True]]
+    expect(page.locator(".jp-CodeCell")).to_have_count(4)
+    expect(notebook.output(1)).to_contain_text("ran ran", timeout=20 * SECONDS)
+    assert insert(page, "echo $((40 + 2))", language="bash", run=True) == [True, [True]]
+    expect(notebook.output(1)).to_contain_text("42", timeout=20 * SECONDS)
+    assert source(page, 4) == "print('last cell')"
+
+
+def test_the_cell_gets_into_the_notebook_of_the_panel_not_into_the_one_in_front(
+    jupyter_page: JupyterPage, lab: Lab
+) -> None:
+    page = jupyter_page.open(*CELLS).page
+    jupyter_page.run_cell(0)
+    PanelPage(page).connected()
+    page.locator(".lm-MenuBar-itemLabel", has_text="File").click()
+    page.locator(".lm-Menu-itemLabel", has_text="New Notebook for Notebook").or_(
+        page.locator("[data-command='notebook:create-new'] >> visible=true")
+    ).first.click()
+    expect(page.locator(".jp-NotebookPanel")).to_have_count(2)
+    assert insert(page, "y = 1") == [True, [True]]
+    panel_notebook = page.locator(".jp-NotebookPanel", has=page.locator(PANEL))
+    expect(panel_notebook.locator(".jp-CodeCell")).to_have_count(3)
