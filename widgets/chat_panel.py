@@ -30,10 +30,11 @@ from widgets.meters import Meters
 from widgets.notebook import namespace
 from widgets.store import StoreError
 from widgets.toolbox import Toolbox
-from widgets.tools import Tool
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from widgets.tools import Tool
 
 _SCRIPTS = ("dom.js", "answer_text.js", "entry.js", "controls.js", "chat.js")
 UNKNOWN_CONTEXT = 4096  # tokens: what is assumed of a model whose context the hub does not know
@@ -45,7 +46,8 @@ class ChatPanel(HubPanel):
     Conversations are saved by themselves, one file each, in a folder that only you can read; they survive the kernel.
 
     Args:
-        model: Model to start with. Default: the one that was used last, else the first one that the hub lists.
+        model: Model to start with. Default: the saved conversation's, else the one that was used last, else the first
+            one that the hub lists.
         system_prompt: What the model is told before the conversation.
         temperature: Randomness, 0 to 2; None leaves it to the hub.
         max_tokens: Longest answer in tokens; None leaves it to the hub.
@@ -100,7 +102,7 @@ class ChatPanel(HubPanel):
         super().__init__(
             base_url,
             api_key,
-            model=model,
+            model=model or self._session.conversation.model,
             system_prompt=system_prompt or self._session.conversation.system_prompt,
             temperature=temperature,
             max_tokens=max_tokens,

@@ -60,6 +60,11 @@ class Conversation:
         return self._title
 
     @property
+    def model(self) -> str:
+        """Name of the model that was asked last; empty before the first prompt."""
+        return self._model
+
+    @property
     def system_prompt(self) -> str:
         """What the model was told first when it was last asked."""
         return self._system_prompt

@@ -278,6 +278,7 @@ class Library:
             if session.removed or not session.changed:
                 return True
             session.changed = False
+            session.written = time.monotonic()  # what changes from here on is due an interval later
             try:
                 if session.lock is None:
                     session.lock = self.store.lock(session.id)
