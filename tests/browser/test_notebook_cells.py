@@ -69,9 +69,8 @@ def test_the_cell_gets_into_the_notebook_of_the_panel_not_into_the_one_in_front(
     jupyter_page.run_cell(0)
     PanelPage(page).connected()
     page.locator(".lm-MenuBar-itemLabel", has_text="File").click()
-    page.locator(".lm-Menu-itemLabel", has_text="New Notebook for Notebook").or_(
-        page.locator("[data-command='notebook:create-new'] >> visible=true")
-    ).first.click()
+    page.locator(".lm-Menu-item[data-type='submenu']", has_text="New").hover()
+    page.locator(".lm-Menu-item[data-command='notebook:create-new']").click()
     expect(page.locator(".jp-NotebookPanel")).to_have_count(2)
     assert insert(page, "y = 1") == [True, [True]]
     panel_notebook = page.locator(".jp-NotebookPanel", has=page.locator(PANEL))
