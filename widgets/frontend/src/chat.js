@@ -2,7 +2,7 @@
 import { Composer } from "./composer.js";
 import { h, iconButton } from "./dom.js";
 import { Drawer } from "./drawer.js";
-import { makeMeters, makeModelSelect, makeRefresh, makeStatus } from "./header.js";
+import { makeMeters, makeModelSelect, makeRefresh, makeSaving, makeStatus } from "./header.js";
 import { Log } from "./log.js";
 import { forbidPrefetch } from "./markdown/sanitize.js";
 import { makeFormulas, makeNotes, makeRoot, serveContent } from "./panel.js";
@@ -18,6 +18,7 @@ function render({ model, el, signal }) {
   const notes = makeNotes();
   const title = h("div", { class: "lab-chat-title" });
   const { node: status, banner } = makeStatus(model);
+  const saving = makeSaving(model);
   const { box: settings, button: settingsButton } = makeSettings(model);
 
   const events = {
@@ -42,8 +43,8 @@ function render({ model, el, signal }) {
       if (busy) notes.say(`${entries.at(-1)?.model ?? "The model"} is answering.`);
     },
     delta: ({ id, text }) => log.add(id, text),
-    call({ id, call }) {
-      log.call(id, call);
+    call({ id, call, state }) {
+      log.call(id, call, state);
       if (call.state === "asking") notes.say(`The model wants to run ${call.name}: allow or deny it.`);
     },
     end({ answer, busy }) {
@@ -78,7 +79,7 @@ function render({ model, el, signal }) {
   name(null);
 
   const header = h("div", { class: "lab-chat-header" }, drawer.button, h("div", { class: "lab-chat-heading" }, title, status), makeModelSelect(model), makeRefresh(channel), settingsButton, begin);
-  root.append(header, banner, settings, log.node, notes.node, composer.node, drawer.node);
+  root.append(header, banner, saving, settings, log.node, notes.node, composer.node, drawer.node);
   composer.node.append(makeMeters(model));
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && composer.busy) channel.send("stop");

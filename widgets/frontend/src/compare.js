@@ -21,8 +21,9 @@ function render({ model, el, signal }) {
   const { box: settings, button: settingsButton } = makeSettings(model);
   const rounds = new Rounds();
   const events = {
-    replay({ entries, busy }) {
+    replay({ entries, busy, votes }) {
       rounds.keep(0, entries);
+      for (const [round, winner] of Object.entries(votes ?? {})) rounds.voted(round, winner);
       const last = entries.findLast((entry) => entry.role === "user");
       if (last && last.text === composer.asked) composer.taken(last.text);
       composer.setBusy(Boolean(busy));
@@ -163,7 +164,6 @@ class Round {
   }
 
   add(entry) {
-    if ("winner" in entry) this.winner = entry.winner;
     if (entry.role === "user") {
       this.prompt = h("div", { class: "lab-chat-entry lab-chat-prompt", role: "group", "aria-label": "You" }, h("div", { class: "lab-chat-bubble" }, entry.text));
       this.node.prepend(this.prompt);

@@ -20,7 +20,7 @@ export class Drawer {
     });
     this.list = h("ul", { class: "lab-chat-conversations", "aria-label": "Conversations" });
     this.note = h("p", { class: "lab-chat-drawer-note", role: "status" });
-    this.file = h("input", { type: "file", accept: ".json,.ipynb,application/json", class: "lab-chat-unseen", tabindex: "-1", "aria-label": "File to import" });
+    this.file = h("input", { type: "file", accept: ".json,application/json", class: "lab-chat-unseen", tabindex: "-1", "aria-label": "File to import" });
     this.file.addEventListener("change", () => this.#import());
     const head = h("div", { class: "lab-chat-drawer-head" }, h("strong", {}, "Conversations"), iconButton("import", "Import a conversation", () => this.file.click()), iconButton("close", "Close the list", () => this.close()));
     const begin = h("button", { type: "button", class: "lab-chat-begin", onclick: () => this.begin() }, icon("compose"), "New conversation");
@@ -65,6 +65,12 @@ export class Drawer {
     return reply.ok ? reply : null;
   }
 
+  async #openConversation(id) {
+    const reply = await this.#do("open", { id });
+    if (reply?.note) this.notify(reply.note);
+    return reply;
+  }
+
   async #list() {
     this.turn += 1;
     const { turn } = this;
@@ -82,10 +88,15 @@ export class Drawer {
     if (item.snippet) open.append(h("span", { class: "lab-chat-conversation-snippet" }, item.snippet));
     open.append(h("small", {}, `${ago(item.updated)} · ${item.entries} ${item.entries === 1 ? "entry" : "entries"}`));
     open.addEventListener("click", async () => {
-      if (current || (await this.#do("open", { id: item.id }))) this.close();
+      if (current || (await this.#openConversation(item.id))) this.close();
     });
     const row = h("li", {}, open);
+    if (item.problem) {
+      open.disabled = true;
+      open.append(h("span", { class: "lab-chat-conversation-problem" }, item.problem));
+    }
     const tools = h("div", { class: "lab-chat-conversation-tools" });
+    if (item.problem) return row;
     const remove = async () => {
       if (await this.#do("remove", { id: item.id })) this.#list();
     };
@@ -140,6 +151,6 @@ export class Drawer {
     this.file.value = "";
     if (!file) return;
     const reply = await this.#do("import", { name: file.name, text: await file.text() });
-    if (reply && (await this.#do("open", { id: reply.id }))) this.close();
+    if (reply && (await this.#openConversation(reply.id))) this.close();
   }
 }

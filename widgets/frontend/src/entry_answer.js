@@ -1,7 +1,6 @@
-import { toolCall } from "./calls.js";
+import { AnswerBody } from "./answer_body.js";
 import { confirmInPlace } from "./confirm.js";
 import { copyText, h, icon, iconButton, textButton } from "./dom.js";
-import { MarkdownView } from "./markdown/view.js";
 import { describe } from "./numbers.js";
 import { branchSwitcher, toolbar } from "./toolbar.js";
 
@@ -15,13 +14,11 @@ export class Answer {
     this.id = entry.id;
     this.entry = entry;
     this.text = entry.text ?? "";
-    this.calls = new Map();
-    this.markdown = null;
+    this.body = null;
     this.plain = h("div", { class: "lab-chat-text lab-chat-plain" }, this.text);
     this.node = h("div", { class: "lab-chat-entry lab-chat-answer", role: "group", "aria-label": `Answer of ${entry.model || "no model"}`, "data-state": entry.state });
-    this.callsNode = h("div", { class: "lab-chat-calls" });
     this.foot = h("div", { class: "lab-chat-foot" });
-    this.node.append(h("div", { class: "lab-chat-name" }, entry.model || "no model"), this.callsNode, this.plain, this.foot);
+    this.node.append(h("div", { class: "lab-chat-name" }, entry.model || "no model"), this.plain, this.foot);
     if (BUSY.has(entry.state)) this.hydrate();
     else this.#fault();
   }
@@ -32,12 +29,10 @@ export class Answer {
 
   /** Draw the Markdown and the controls; nothing happens the second time. */
   hydrate() {
-    if (this.markdown) return;
-    this.markdown = new MarkdownView({ formulas: this.context.formulas, onchange: this.context.onchange });
-    this.plain.replaceWith(this.markdown.node);
+    if (this.body) return;
+    this.body = AnswerBody.of({ ...this.entry, text: this.text }, this.context, (call, allow, always) => this.context.send("approve", { id: this.id, call, allow, always }));
+    this.plain.replaceWith(this.body.node);
     this.plain = null;
-    for (const call of this.entry.calls ?? []) this.call(call);
-    if (this.text) this.markdown.write(this.text);
     if (this.busy) this.#waitingDots();
     else this.#finish();
   }
@@ -46,23 +41,22 @@ export class Answer {
     this.text += text;
     this.hydrate();
     this.dots?.remove();
-    this.markdown.write(text);
+    this.body.add(text);
   }
 
-  call(call) {
+  /** A tool call is new or changed, and with it the answer's state. */
+  call(call, state) {
     this.hydrate();
-    const made = toolCall(call, (allow, always) => this.context.send("approve", { id: this.id, call: call.id, allow, always }));
-    this.calls.get(call.id)?.replaceWith(made);
-    if (!this.calls.has(call.id)) this.callsNode.append(made);
-    this.calls.set(call.id, made);
+    this.body.call(call);
+    if (state) this.entry.state = this.node.dataset.state = state;
     if (call.state === "asking") this.dots?.remove();
-    else if (this.busy && !this.text) this.#waitingDots();
+    else if (this.busy) this.#waitingDots();
   }
 
   end(entry) {
     this.hydrate();
     this.entry = { ...this.entry, ...entry };
-    for (const call of entry.calls ?? []) this.call(call);
+    for (const call of entry.calls ?? []) this.body.call(call);
     this.node.dataset.state = entry.state;
     if (this.busy) return;
     this.#finish();
@@ -71,12 +65,12 @@ export class Answer {
 
   #waitingDots() {
     this.dots ??= h("div", { class: "lab-chat-dots", role: "img", "aria-label": "The model is at work" }, h("i"), h("i"), h("i"));
-    if (!this.text) this.markdown.node.after(this.dots);
+    this.body.node.after(this.dots);
   }
 
   #finish() {
     this.dots?.remove();
-    this.markdown.end();
+    this.body.end();
     this.foot.replaceChildren(...[this.#figures(), this.#tools()].filter(Boolean));
   }
 

@@ -33,6 +33,9 @@ export class Prompt {
       confirmInPlace(context.question(this.id, "prompt"), "Delete", () => context.send("delete", { id: this.id }), { before: (node) => this.node.append(node) }),
     );
     this.foot.append(toolbar("This prompt", branch, copy, edit, remove));
+    // Shown while no answer follows: it was deleted, or never came.
+    const answer = () => context.whenIdle(() => context.send("regenerate", { id: this.id }));
+    this.foot.append(textButton("Get an answer", answer, "lab-chat-get-answer"));
   }
 
   /** Change the prompt in place; sending it begins a new branch, and the old one stays. */

@@ -18,6 +18,18 @@ export function makeStatus(model) {
   return { node, banner };
 }
 
+/** Whether the conversation is kept; nothing is said while it is. */
+export function makeSaving(model) {
+  const banner = h("div", { class: "lab-chat-banner lab-chat-saving", role: "status", hidden: true });
+  bind(model, "saving", (saving) => {
+    const { state, reason, remedy } = saving ?? {};
+    banner.dataset.state = state;
+    banner.hidden = !reason || state === "saved";
+    banner.replaceChildren(h("strong", {}, reason ?? ""), " ", remedy ?? "");
+  });
+  return banner;
+}
+
 /** The drop-down of models. A model that the hub does not list stays visible, so that nothing changes silently. */
 export function makeModelSelect(model) {
   const select = h("select", { class: "lab-chat-select", "aria-label": "Model", onchange: () => set(model, "model", select.value) });

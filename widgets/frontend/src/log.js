@@ -98,8 +98,8 @@ export class Log {
     this.byId.get(id)?.add(text);
   }
 
-  call(id, call) {
-    this.byId.get(id)?.call(call);
+  call(id, call, state) {
+    this.byId.get(id)?.call(call, state);
     this.#follow();
   }
 
