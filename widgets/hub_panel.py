@@ -91,14 +91,14 @@ class HubPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipyw
 
     def _on_message(self, _panel: object, content: Message, _buffers: object) -> None:
         kind, request = content.get("type"), content.get("request")
-        if kind in self._actions:
+        if request is not None and (kind in self._requests or kind == "module"):
+            threading.Thread(target=self._reply, args=(content,), name=f"chat-{kind}", daemon=True).start()
+        elif kind in self._actions:
             try:
                 self._actions[kind](content)
             except KeyError as error:
                 # A second view may act on what the first has just deleted; a replay shows it what there is.
                 log.info("The chat panel got a message about %s, which is not there.", error)
-        elif request is not None and (kind in self._requests or kind == "module"):
-            threading.Thread(target=self._reply, args=(content,), name=f"chat-{kind}", daemon=True).start()
         else:
             log.warning("The chat panel got a message of the unknown type %r.", kind)
 

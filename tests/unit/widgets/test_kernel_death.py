@@ -41,7 +41,7 @@ class Words:
         return Reply(self, pause=PAUSE) if len(body["messages"]) > 1 else Reply(answer_lines(["whole"]))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("words", [10, 90])
+@pytest.mark.parametrize("words", [60, 130])
 def test_all_finished_messages_and_the_partial_one_up_to_a_second_are_there(
     hub: ScriptedHub, folder: Path, words: int
 ) -> None:
