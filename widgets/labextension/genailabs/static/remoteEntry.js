@@ -1,14 +1,12 @@
 // The lab's extension of JupyterLab and Notebook: a panel in an output asks for its code to be put into a new cell.
 //
-// A panel dispatches the event `genailabs:insert-cell` with {code, language, run, done}. Whoever can serve it prevents
+// A panel dispatches the event `genailabs:insert-cell` with {code, run, done}. Whoever can serve it prevents
 // its default; outside JupyterLab nobody does, and the panel copies the code instead.
 //
 // JupyterLab loads an extension as a module federation container: an object with `init` and `get`. This one is small
 // enough to be written as that object, so it needs no build.
 (() => {
   const EVENT = "genailabs:insert-cell";
-  // Languages that a Python kernel runs by a magic of IPython.
-  const MAGICS = { bash: "bash", sh: "bash", shell: "bash", html: "html", javascript: "javascript", js: "javascript" };
   let shared = {};
 
   /** Return a package that JupyterLab shares with its extensions. */
@@ -26,11 +24,6 @@
     return index < 0 ? null : { panel, index };
   }
 
-  function asSource(code, language) {
-    const magic = MAGICS[language?.toLowerCase()];
-    return magic ? `%%${magic}\n${code}` : code;
-  }
-
   function insert({ panel, index }, source) {
     const notebook = panel.content;
     notebook.model.sharedModel.insertCell(index + 1, { cell_type: "code", source, metadata: { trusted: true } });
@@ -41,11 +34,11 @@
   }
 
   function serve(tracker, NotebookActions, event) {
-    const { code, language, run, done } = event.detail ?? {};
+    const { code, run, done } = event.detail ?? {};
     const found = place(tracker, event.composedPath()[0]);
     if (event.defaultPrevented || typeof code !== "string" || !found || found.panel.content.model?.readOnly) return;
     event.preventDefault();
-    insert(found, asSource(code, language));
+    insert(found, code);
     done?.(true);
     // Nobody waits for the end: a cell may run for hours, and shows by itself how it goes.
     if (run) void NotebookActions.run(found.panel.content, found.panel.sessionContext);
