@@ -1,5 +1,17 @@
-"""The ipywidgets front end of the lab."""
+"""The ipywidgets front end of the lab: `ChatPanel`, and `%load_ext widgets` for the cell magic `%%chat`."""
+
+from typing import TYPE_CHECKING
 
 from widgets.chat_panel import ChatPanel
 
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
 __all__ = ["ChatPanel"]
+
+
+def load_ipython_extension(shell: "InteractiveShell") -> None:
+    """Called by `%load_ext widgets`."""
+    from widgets.magic import load
+
+    load(shell)
