@@ -135,14 +135,13 @@ class ChatMagics(Magics):
         while True:
             try:
                 event = news.get()
+                if event is None:
+                    return
+                if event["type"] == "delta" and event["id"] == answering.answer_id:
+                    sys.stdout.write(event["text"])
+                    sys.stdout.flush()
             except KeyboardInterrupt:
                 answering.stop()
-                continue
-            if event is None:
-                return
-            if event["type"] == "delta" and event["id"] == answering.answer_id:
-                sys.stdout.write(event["text"])
-                sys.stdout.flush()
 
 
 def load(shell: InteractiveShell) -> None:

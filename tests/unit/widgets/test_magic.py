@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,15 +105,13 @@ def test_a_hub_that_is_gone_or_fails_is_said_in_words(
 
 
 def test_an_interrupt_stops_the_answer(run: Run, hub: ScriptedHub, shell: InteractiveShell) -> None:
-    import _thread
-
     hub.reply = lambda body: Reply([*answer_lines(["half "])[:1]], ending="silent")
 
     def interrupt() -> None:
         wait_for(lambda: bool(hub.requests))
         talk = next(iter(Library.at()._open.values())).conversation
         wait_for(lambda: bool(talk.entries()[-1]["text"]))
-        _thread.interrupt_main()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
