@@ -1,13 +1,14 @@
-"""The ipywidgets front end of the lab: `ChatPanel`, and `%load_ext widgets` for the cell magic `%%chat`."""
+"""The ipywidgets front end of the lab: `ChatPanel`, `ComparePanel`, and `%load_ext widgets` for the magic `%%chat`."""
 
 from typing import TYPE_CHECKING
 
 from widgets.chat_panel import ChatPanel
+from widgets.compare_panel import ComparePanel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["ChatPanel"]
+__all__ = ["ChatPanel", "ComparePanel"]
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from widgets.tools import Tool
 
-_SCRIPTS = ("dom.js", "answer_text.js", "entry.js", "controls.js", "chat.js")
 UNKNOWN_CONTEXT = 4096  # tokens: what is assumed of a model whose context the hub does not know
 
 
@@ -71,7 +70,7 @@ class ChatPanel(HubPanel):
         ValueError: A setting or a tool cannot be used; the message says which and why.
     """
 
-    _esm = assets.joined(_SCRIPTS)
+    _esm = assets.text("chat.js")
     _css = assets.text("chat.css")
 
     kind = traitlets.Unicode("chat").tag(sync=True)
