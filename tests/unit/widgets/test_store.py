@@ -139,7 +139,8 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_kernel(
     library.release(session)
     code = (
         f"import os, time; from widgets.library import Library; s = Library.at().open({session.id!r})\n"
-        "child = os.fork()\nif child: print(child, flush=True)\ntime.sleep(60)"
+        "begun, tell = os.pipe()\nchild = os.fork()\n"
+        "if child: os.read(begun, 1), print(child, flush=True)\nelse: os.write(tell, b'x')\ntime.sleep(60)"
     )
     other = other_kernel(code)
     child = int(other.first_line)  # type: ignore[attr-defined]
