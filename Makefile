@@ -36,8 +36,9 @@ test-fast: venv ## unit tests only, in seconds
 lint: venv ## ansible-lint, ruff, mypy
 	@.venv/bin/python tests/run.py --lint-only
 
-docs: venv ## write the roles' pages anew from their argument specifications
+docs: venv ## write the roles' pages and the packages' API pages anew
 	@.venv/bin/python ansible/docs.py
+	@.venv/bin/python ansible/api_docs.py
 
 molecule: venv ## try the profile `containers` from nothing on a host in a container (root, Docker)
 	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers

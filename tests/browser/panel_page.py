@@ -35,6 +35,25 @@ class PanelPage:
         return self.root.locator(ANSWER)
 
     @property
+    def prompts(self) -> Locator:
+        """The prompts on screen."""
+        return self.root.locator(".lab-chat-prompt")
+
+    @property
+    def calls(self) -> Locator:
+        """The tool calls on screen."""
+        return self.root.locator(".lab-chat-call")
+
+    @property
+    def title(self) -> Locator:
+        """Title of the conversation."""
+        return self.root.locator(".lab-chat-title")
+
+    def choose_model(self, name: str) -> None:
+        """Choose a model from the drop-down list."""
+        self.root.get_by_label("Model", exact=True).select_option(name)
+
+    @property
     def stop(self) -> Locator:
         """The button that ends an answer."""
         return self.root.get_by_role("button", name="Stop")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.frontends import Notebook7Page
-from tests.browser.jupyter_page import SECONDS, JupyterPage
+from tests.browser.frontends import Frontend, Notebook7Page
+from tests.browser.jupyter_page import SECONDS, JupyterPage, empty_notebook, new_cell
 from tests.browser.panel_page import PANEL, PanelPage
+from tests.support.gateway import Gateway
 from tests.support.lab import Lab
+from tests.unit.client.scripted_hub import ScriptedHub
 
 pytestmark = [pytest.mark.lab, pytest.mark.ui]
 
@@ -73,3 +76,34 @@ def test_the_cell_gets_into_the_notebook_of_the_panel_not_into_the_one_in_front(
     assert insert(page, "y = 1") == [True, [True]]
     panel_notebook = page.locator(".jp-NotebookPanel", has=page.locator(PANEL))
     expect(panel_notebook.locator(".jp-CodeCell")).to_have_count(3)
+
+
+def test_the_buttons_of_a_code_block_insert_and_run_it(
+    jupyter_page: JupyterPage, scripted_gateway: tuple[Gateway, ScriptedHub]
+) -> None:
+    gateway, _ = scripted_gateway
+    cell = (
+        f"from widgets import ChatPanel\nChatPanel(model='scripted', base_url={gateway.url!r}, api_key={gateway.key!r})"
+    )
+    page = jupyter_page.open(cell, "print('last cell')").page
+    jupyter_page.run_cell(0)
+    panel = PanelPage(page).connected()
+    panel.ask("this:\n```python\nprint('six times seven is', 6 * 7)\n```\nand this:\n```bash\necho from the shell\n```")
+    panel.expect_state("done")
+    blocks = panel.answers.last.locator(".lab-chat-code")
+    blocks.first.get_by_role("button", name="Insert into a new cell", exact=True).click()
+    expect(page.locator(".jp-CodeCell")).to_have_count(3)
+    assert source(page, 1) == "print('six times seven is', 6 * 7)"
+    blocks.first.get_by_role("button", name="Insert into a new cell and run it").click()
+    expect(jupyter_page.output(1)).to_contain_text("six times seven is 42", timeout=20 * SECONDS)
+    blocks.last.get_by_role("button", name="Insert into a new cell and run it").click()
+    expect(jupyter_page.output(1)).to_contain_text("from the shell", timeout=20 * SECONDS)
+
+
+def test_code_is_copied_where_no_cell_can_be_inserted(voila: Frontend, page: Page) -> None:
+    cell = "from widgets import ChatPanel\nChatPanel(max_tokens=1)"
+    path = voila.folder / "cells.ipynb"
+    path.write_text(json.dumps({**empty_notebook(), "cells": [new_cell(cell)]}))
+    page.goto(f"{voila.url}/voila/render/{path.name}", timeout=90 * SECONDS)
+    PanelPage(page).connected()
+    assert insert(page, "x = 1") == [False, []]
