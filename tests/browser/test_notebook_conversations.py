@@ -84,7 +84,7 @@ def test_a_data_frame_goes_along_as_the_preview_shows_it(jupyter_page: JupyterPa
     panel = PanelPage(jupyter_page.page).connected()
     jupyter_page.run_cell(1)
     panel.prompt.press_sequentially("Describe @fro")
-    expect(panel.root.get_by_role("option").first).to_contain_text("frogs")
+    expect(panel.root.get_by_role("listbox").get_by_role("option").first).to_contain_text("frogs")
     panel.prompt.press("Enter")
     expect(panel.prompt).to_have_value("Describe @frogs ")
     panel.root.get_by_role("button", name="Show exactly what will be sent").click()
