@@ -16,7 +16,7 @@ import pytest
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
 from tests.doubles.runtime import model_file, runtime_python
-from tests.host.machine import Machine, engine_answers
+from tests.host.machine import Machine, engine_answers, start_machine
 from tests.support.lab import ROOT
 
 # Not below /tmp or /var/tmp: a service with a temporary folder of its own does not see these.
@@ -52,7 +52,7 @@ def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="labhost-") as folder:
         root = Path(folder)
         python = runtime_python(root)
-        machine = Machine(f"labhost-{os.getpid()}", {python.parent.parent: DOUBLE}, NAMES)
+        machine = start_machine(f"labhost-{os.getpid()}", {python.parent.parent: DOUBLE}, NAMES)
         try:
             mirrored = root / "mirror"
             mirrored.mkdir()

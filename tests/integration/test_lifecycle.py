@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import urllib.error
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
@@ -16,16 +15,6 @@ from tests.support.lab import ROOT, Lab, changes, playbook, wait_until
 pytestmark = pytest.mark.lab
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace or an account")
 ACCOUNT = "labtester"
-
-
-@pytest.fixture(scope="module")
-def other(lab_folder: Path) -> Iterator[tuple[Lab, dict[str, object]]]:
-    """A second lab beside the first."""
-    variables = lab_variables(lab_folder / "other")
-    run = playbook("site", variables)
-    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
-    yield Lab(lab_folder / "other"), variables
-    playbook("down", variables)
 
 
 def rows(lab: Lab) -> int:
