@@ -22,7 +22,7 @@ GROUPS = {
     "host": ["tests/host"],
     "ollama": ["tests/integration/test_ollama_lab", "tests/integration/test_role_ollama"],
     "mirror": ["tests/integration/test_models_mirror"],
-    "modules": ["tests/integration/test_ollama_", "tests/integration/test_image_pulls"],
+    "modules": ["tests/integration/test_ollama_", "tests/integration/test_image_"],
     "contract": ["tests/doubles_contract"],
     "unit": ["tests/unit"],
 }

@@ -33,8 +33,13 @@ class Site:
     variables: dict[str, Any]
 
     def play(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Run the roles."""
+        """Run the roles with what they stand on."""
         return self.machine.play(Path(__file__).with_name("parts.yml"), self.variables | variables, *options)
+
+    def roles(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Run the runtime's roles alone, on what a run before has made ready for them."""
+        runtime = variables.get("preflight_runtime", "ollama")
+        return self.play(*options, host_parts=[runtime, "models"], **variables)
 
     def playbook(self, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the project's playbooks."""

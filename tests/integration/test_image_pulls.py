@@ -1,4 +1,4 @@
-"""The module `lab_image` against a real registry: digests given and recorded, and what is refused."""
+"""The module `lab_image` and a real registry: digests given and recorded, and what is refused."""
 
 from __future__ import annotations
 
