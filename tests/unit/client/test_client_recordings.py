@@ -68,7 +68,7 @@ def test_an_answer_cut_in_the_middle_is_an_error_that_keeps_the_text(replay: Rep
         ("ollama/unknown_alias", errors.UnknownModel),
         ("llama_cpp/long_prompt", errors.PromptTooLong),
         ("ollama/long_prompt_stream_with_pre_call_checks", errors.PromptTooLong),
-        ("ollama/smollm2_tools", errors.HubError),
+        ("ollama/smollm2_tools", errors.ToolsUnsupported),
     ],
 )
 def test_a_refusal_becomes_the_exception_that_names_it(
