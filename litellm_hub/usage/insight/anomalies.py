@@ -125,7 +125,7 @@ def _usual(steady: _Floats, index: pd.Index, least: _Floats, *, by_ratio: bool =
     """Return the usual value and the spread of each hour, on the steady scale; NaN where nothing compares."""
     series = pd.Series(steady)
     # The level of the week around, so that growth is not taken for news.
-    level = series.rolling(HOURS_OF_WEEK, center=True, min_periods=HOURS_OF_WEEK // 4).median().bfill().ffill()
+    level = series.rolling(HOURS_OF_WEEK, center=True, min_periods=HOURS_OF_WEEK).median().bfill().ffill()
     shape = series / level if by_ratio else series - level
     others = [shape.shift(HOURS_OF_WEEK * week) for week in range(-_WEEKS, _WEEKS + 1) if week]
     table = np.column_stack(others)
