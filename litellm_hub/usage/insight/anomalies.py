@@ -124,8 +124,11 @@ def _too_short(series: pd.DataFrame, measure: str) -> Finding | None:
 def _usual(steady: _Floats, index: pd.Index, least: _Floats, *, by_ratio: bool = False) -> tuple[_Floats, _Floats]:
     """Return the usual value and the spread of each hour, on the steady scale; NaN where nothing compares."""
     series = pd.Series(steady)
-    # The level of the week around, so that growth is not taken for news.
-    level = series.rolling(HOURS_OF_WEEK, center=True, min_periods=HOURS_OF_WEEK).median().bfill().ffill()
+    # The level of the week around, so that growth is not taken for news. Half weeks would mix up days and weekends.
+    level = series.rolling(HOURS_OF_WEEK, center=True, min_periods=HOURS_OF_WEEK // 4).median()
+    half = HOURS_OF_WEEK // 2
+    level.iloc[:half] = level.iloc[-half:] = np.nan
+    level = level.bfill().ffill()
     shape = series / level if by_ratio else series - level
     others = [shape.shift(HOURS_OF_WEEK * week) for week in range(-_WEEKS, _WEEKS + 1) if week]
     table = np.column_stack(others)
