@@ -22,6 +22,7 @@ from sqlalchemy import Engine
 
 from litellm_hub import usage
 from litellm_hub.errors import HubError
+from litellm_hub.usage.frames import valid_zone
 from widgets import usage_view
 from widgets.usage_view import Choice
 
@@ -165,6 +166,6 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
 def _zone(name: object) -> dict[str, str]:
     """Return the browser's time zone as part of a choice, if this machine knows it."""
     try:
-        return {"zone": usage_view.valid_zone(name)} if isinstance(name, str) else {}
+        return {"zone": valid_zone(name)} if isinstance(name, str) else {}
     except ValueError:
         return {}

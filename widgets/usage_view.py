@@ -97,18 +97,22 @@ class Choice:
             since, until = self._instant(self.since, "from"), self._instant(self.until, "to")
             if until <= since:
                 raise ValueError("The time range ends before it begins: put the earlier date first.")
-        named = {name: getattr(self, name) or None for name in ("model", "user", "team", "key_alias")}
-        status = cast(Literal["success", "failure"], self.status) if self.status else None
-        return usage.UsageFilter(since=since, until=until, status=status, **named)
+        return usage.UsageFilter(
+            since=since,
+            until=until,
+            model=self.model or None,
+            user=self.user or None,
+            team=self.team or None,
+            key_alias=self.key_alias or None,
+            status=cast(Literal["success", "failure"], self.status) if self.status else None,
+        )
 
     def _instant(self, text: str, which: str) -> datetime:
         try:
             found = pd.Timestamp(text).tz_localize(self.zone, ambiguous=True, nonexistent="shift_forward")
-        except (ValueError, TypeError):
-            found = pd.NaT
-        if pd.isna(found):
-            raise ValueError(f"The date in “{which}” is missing or no date.")
-        return cast(datetime, found.to_pydatetime())
+            return found.to_pydatetime()
+        except (ValueError, TypeError, AttributeError):  # an empty text is no time at all
+            raise ValueError(f"The date in “{which}” is missing or no date.") from None
 
 
 def view(engine: Engine, choice: Choice, now: datetime) -> dict[str, Any]:
@@ -253,7 +257,7 @@ def _few(volume: pd.DataFrame, by: Who, measure: Measure) -> pd.DataFrame:
     largest = volume.groupby(by)[measure].sum().nlargest(_MOST_COLOURS).index
     if volume[by].nunique() > len(largest):
         volume.loc[~volume[by].isin(largest), by] = _OTHER
-    return volume.groupby(["time", by], as_index=False)[measure].sum()
+    return volume.groupby(["time", by])[measure].sum().reset_index()
 
 
 def _plain(value: Any) -> Any:

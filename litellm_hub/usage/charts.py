@@ -194,8 +194,7 @@ def outlook(
         band = alt.Chart(coming).mark_area(opacity=0.25).encode(x=x, y="low:Q", y2="high:Q")
         layers += [band, alt.Chart(coming).mark_line(strokeDash=[5, 3]).encode(x=x, y="expected:Q")]
     layers[0] = layers[0].encode(x=alt.X("time:T", title=None, scale=alt.Scale(type="utc")))
-    chart: alt.LayerChart = alt.layer(*layers).properties(width=width, height=220)
-    return chart
+    return alt.LayerChart(layer=layers, width=width, height=220)
 
 
 def table(frame: pd.DataFrame, nothing: str) -> pd.DataFrame | Note:
@@ -205,7 +204,8 @@ def table(frame: pd.DataFrame, nothing: str) -> pd.DataFrame | Note:
 
 def on_the_clock(times: pd.Series) -> pd.Series:
     """Declare the hours of a clock as UTC: a browser would move them to its own zone, and UTC stays where it is."""
-    return times.dt.tz_localize(None).dt.tz_localize("UTC")
+    moved: pd.Series = times.dt.tz_localize(None).dt.tz_localize("UTC")
+    return moved
 
 
 def _nothing(title: str) -> Note:
