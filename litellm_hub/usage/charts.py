@@ -197,6 +197,36 @@ def outlook(
     return alt.LayerChart(layer=layers, width=width, height=220)
 
 
+def curves(frame: pd.DataFrame, x: str, y: str, color: str, title: str, *, width: Width = _WIDTH) -> alt.Chart | Note:
+    """Chart one column over another, a line for each value of a third.
+
+    Args:
+        frame: The rows; those where `y` is missing or infinite are left out.
+        x: Column across.
+        y: Column upwards.
+        color: Column that tells lines apart.
+        title: Title of the upward axis, with its unit.
+        width: Of the plot, in pixels.
+
+    Returns:
+        The chart, or a note if there is nothing to chart.
+    """
+    shown = frame[pd.to_numeric(frame[y]).abs() < float("inf")]
+    if shown.empty:
+        return _nothing(title)
+    chart: alt.Chart = (
+        alt.Chart(shown, width=width, height=260)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X(f"{x}:Q", title=x.replace("_", " "), scale=alt.Scale(zero=False)),
+            y=alt.Y(f"{y}:Q", title=title, scale=alt.Scale(type="symlog")),
+            color=alt.Color(f"{color}:N", title=None),
+            tooltip=_tooltip(shown, (x, y, color)),
+        )
+    )
+    return chart
+
+
 def table(frame: pd.DataFrame, nothing: str) -> pd.DataFrame | Note:
     """Return the frame, or a note that says `nothing` when it has no rows."""
     return Note(nothing) if frame.empty else frame

@@ -137,10 +137,7 @@ def _sections(engine: Engine, month: Month, total: pd.DataFrame, tz: str) -> lis
         _section("When they come", _svg(charts.week(hour_of_week(engine, where, tz=tz), "requests", "Requests"))),
         _section("Unusual hours", "".join(f"<p>{escape(each.words)}</p>" for each in _unusual(engine, month, tz))),
         _section("Models", _table(totals(engine, where), _COUNTED) + _table(_speeds(engine, where), _SPEED)),
-        _section(
-            "How long answers take",
-            _svg(over(lines, "seconds", "Seconds", mark="line", color="percentile", width=_WIDTH)),
-        ),
+        _section("How long answers take", _svg(slow)),
         _section("Users", _table(people(engine, where, limit=15), {"user": "User", **_COUNTED})),
         _section("Teams", _table(people(engine, where, by=("team",), limit=15), {"team": "Team", **_COUNTED})),
         _section("Failures", _table(errors.head(12), _FAILED) if len(errors) else "<p>None.</p>"),

@@ -103,9 +103,11 @@ class Dashboard {
     const counted = h("span", { class: "lab-usage-counted" }, this.selects.measure, this.selects.by);
     this.selects.measure.setAttribute("aria-label", "What is counted");
     this.selects.by.setAttribute("aria-label", "What is told apart");
+    const column = (...cards) => h("div", { class: "lab-usage-column" }, ...cards);
     this.grid = h("div", { class: "lab-usage-grid" },
-      card("time", "Over time", "Drag to zoom in, click a bar for its requests", counted), card("latency", "How long answers take"),
-      card("who", "Ranking", "Click a bar to see only it"), card("week", "Requests by hour of the week"), card("errors", "Failures by kind", "Click to see them"));
+      card("time", "Over time", "Drag to zoom in, click a bar for its requests", counted),
+      column(card("latency", "How long answers take", "Click a point for its requests"), card("week", "Requests by hour of the week")),
+      column(card("who", "Ranking", "Click a bar to see only it"), card("errors", "Failures by kind", "Click to see them")));
     this.table = h("tbody");
     this.chip = h("span", { class: "lab-usage-chip", hidden: true });
     this.more = h("button", { type: "button", class: "lab-usage-quiet", hidden: true, onclick: () => this.send({ type: "rows", more: true }) }, "Show more");
@@ -200,14 +202,17 @@ class Dashboard {
 
   tile({ title, kind, value, before, more_is_better: better }) {
     const shown = value == null ? "–" : FORMAT[kind](value);
-    let change = null;
+    let shift = null;
     if (value != null && before) {
       const ratio = value / before - 1;
-      const words = `${ratio > 0 ? "+" : ratio < 0 ? "−" : "±"}${Math.abs(ratio * 100).toFixed(Math.abs(ratio) < 0.1 ? 1 : 0)} %`;
+      // A share's change is told in points: "+50 %" of 2 % would read like an alarm.
+      const change = (kind === "share" ? value - before : ratio) * 100;
+      const size = Math.abs(change).toFixed(Math.abs(change) < 10 ? 1 : 0);
+      const words = `${size === "0.0" ? "±" : change > 0 ? "+" : "−"}${size} ${kind === "share" ? "points" : "%"}`;
       const good = better == null || Math.abs(ratio) < 0.005 ? "" : ratio > 0 === better ? "good" : "bad";
-      change = h("span", { class: "lab-usage-change", "data-good": good, title: `Before: ${FORMAT[kind](before)}` }, words, h("small", {}, " to the span before"));
+      shift = h("span", { class: "lab-usage-change", "data-good": good, title: `In the span of the same length before: ${FORMAT[kind](before)}` }, words, h("small", {}, " vs. before"));
     }
-    return h("div", { class: "lab-usage-tile" }, h("span", { class: "lab-usage-name" }, title), h("strong", {}, shown), change);
+    return h("div", { class: "lab-usage-tile" }, h("span", { class: "lab-usage-name" }, title), h("strong", {}, shown), shift);
   }
 
   draw() {

@@ -5,22 +5,15 @@ table. Where the data do not suffice the sentence says what is missing, and the 
 """
 
 from litellm_hub.usage.insight.anomalies import unusual_error_rate, unusual_latency, unusual_volume
-from litellm_hub.usage.insight.capacity import (
-    Bursts,
-    Growth,
-    Service,
-    Wait,
-    capacity,
-    growth,
-    scenarios,
-    slots_needed,
-    wait,
-)
+from litellm_hub.usage.insight.capacity import NO_ANSWERS, Growth, capacity, growth, scenarios, service_times
 from litellm_hub.usage.insight.findings import Finding
 from litellm_hub.usage.insight.forecasting import forecast
+from litellm_hub.usage.insight.queueing import INDEPENDENT, Bursts, Service, Wait, slots_needed, wait
 from litellm_hub.usage.insight.series import complete
 
 __all__ = [
+    "INDEPENDENT",
+    "NO_ANSWERS",
     "Bursts",
     "Finding",
     "Growth",
@@ -31,6 +24,7 @@ __all__ = [
     "forecast",
     "growth",
     "scenarios",
+    "service_times",
     "slots_needed",
     "unusual_error_rate",
     "unusual_latency",

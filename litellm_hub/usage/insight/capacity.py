@@ -16,21 +16,8 @@ import pandas as pd
 from scipy.stats import theilslopes
 
 from litellm_hub.usage.insight.findings import Finding, some
-from litellm_hub.usage.insight.queueing import INDEPENDENT, Bursts, Service, Wait, slots_needed, wait
+from litellm_hub.usage.insight.queueing import INDEPENDENT, Bursts, Service, slots_needed, wait
 from litellm_hub.usage.insight.series import HOURS_OF_WEEK
-
-__all__ = [
-    "INDEPENDENT",
-    "Bursts",
-    "Growth",
-    "Service",
-    "Wait",
-    "capacity",
-    "growth",
-    "scenarios",
-    "slots_needed",
-    "wait",
-]
 
 BUSY_HOUR = 0.95
 """Share of a week's hours that are quieter than its busy hour."""
@@ -82,6 +69,27 @@ def growth(hourly: pd.DataFrame) -> Growth | None:
     now = math.exp(start + slope * (weeks - 1))
     last = hourly.index[-1] + pd.Timedelta(hours=1)
     return Growth(now, math.expm1(slope), math.expm1(low), math.expm1(high), len(number), last)
+
+
+NO_ANSWERS = Finding("Capacity: no answers were measured yet, so that nobody knows how long one takes.", pd.DataFrame())
+
+
+def service_times(hourly: pd.DataFrame) -> Service | None:
+    """Estimate how long answers take once a slot is free, from hours in which hardly any had to wait.
+
+    Args:
+        hourly: Frame of `usage.latency(…, by=(), grain="hour")`: `requests`, `p50`, `p95` (seconds).
+
+    Returns:
+        The service times of the quieter half of the hours; None where there are no answers.
+    """
+    measured = hourly[(hourly["p50"] > 0) & (hourly["requests"] > 0)]
+    quiet = measured[measured["requests"] <= measured["requests"].median()]
+    if quiet.empty:
+        return None
+    # Weighted by its requests: an hour of one answer says little.
+    p50, p95 = (float(np.average(np.log(quiet[name]), weights=quiet["requests"])) for name in ("p50", "p95"))
+    return Service.from_percentiles(math.exp(p50), math.exp(max(p50, p95)))
 
 
 def capacity(
