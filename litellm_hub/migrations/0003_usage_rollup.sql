@@ -160,7 +160,79 @@ CREATE FUNCTION lab_usage.quarter_of(instant timestamp) RETURNS timestamp
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN date_bin('15 minutes', instant, '2000-01-01'::timestamp);
 
--- What is added up of each row of the log, with a fingerprint of all of it.
+-- The view of the log as it was, but that a hash is told from a key without a regular expression: that took a third of
+-- the time that adding up took.
+CREATE OR REPLACE VIEW lab.usage_log WITH (security_barrier = true, security_invoker = false) AS
+SELECT
+    log.request_id,
+    log.call_type,
+
+    log."startTime" AT TIME ZONE 'UTC' AS started_at,
+    log."endTime" AT TIME ZONE 'UTC' AS completed_at,
+    -- LiteLLM fills the column for every request; where nothing was streamed it is the end, give or take one millisecond.
+    CASE
+        WHEN log.status IS DISTINCT FROM 'failure'
+            AND log."completionStartTime" > log."startTime"
+            AND log."completionStartTime" < log."endTime" - interval '1 millisecond'
+        THEN log."completionStartTime" AT TIME ZONE 'UTC'
+    END AS first_token_at,
+    log."startTime" AS started_at_utc,
+
+    -- The placeholder is the one that LiteLLM itself writes for names outside its catalogue.
+    coalesce(nullif(log.model_group, ''), nullif(log.model, ''), 'unknown-model') AS model,
+    nullif(log.custom_llm_provider, '') AS provider,
+
+    nullif(log."user", '') AS user_id,
+    nullif(log.team_id, '') AS team_id,
+    team.team_alias,
+    coalesce(key.key_alias, deleted_key.key_alias) AS key_alias,
+    -- Anything but a SHA-256 in this column is hashed first, so that no secret in clear can pass.
+    CASE
+        WHEN log.api_key = '' THEN NULL
+        WHEN length(log.api_key) = 64 AND ltrim(log.api_key, '0123456789abcdef') = '' THEN left(log.api_key, 12)
+        ELSE left(encode(sha256(convert_to(log.api_key, 'UTF8')), 'hex'), 12)
+    END AS key_id,
+    nullif(log.end_user, '') AS end_user,
+    nullif(log.session_id, '') AS session_id,
+
+    CASE WHEN log.status = 'failure' THEN 'failure' ELSE 'success' END AS status,
+    -- Only failures pay for reading the JSON, and only words that look like a name or a number come through.
+    CASE WHEN log.status = 'failure' THEN
+        substring(log.metadata #>> '{error_information,error_class}' FROM '^[A-Za-z0-9_.]{1,80}$')
+    END AS error_class,
+    CASE WHEN log.status = 'failure' THEN
+        substring(log.metadata #>> '{error_information,error_code}' FROM '^[A-Za-z0-9_.]{1,80}$')
+    END AS error_code,
+
+    log.prompt_tokens,
+    log.completion_tokens,
+    log.total_tokens,
+    log.spend,
+    log.cache_hit IS NOT DISTINCT FROM 'True' AS cache_hit,
+
+    -- LiteLLM adds the caller's user agent to the caller's tags.
+    ARRAY(
+        SELECT tag.name
+        FROM jsonb_array_elements_text(
+            CASE WHEN jsonb_typeof(log.request_tags) = 'array' THEN log.request_tags ELSE '[]' END
+        ) WITH ORDINALITY AS tag (name, place)
+        WHERE tag.name NOT LIKE 'User-Agent:%'
+        ORDER BY tag.place
+    ) AS tags,
+    -- A refused key never gets as far as its tags: the self-test's wrong key is known by its value.
+    coalesce(log.request_tags @> '["lab-smoke"]', false)
+        OR log.api_key = encode(sha256('sk-not-a-key-of-this-lab'), 'hex') AS is_smoke
+FROM public."LiteLLM_SpendLogs" AS log
+LEFT JOIN public."LiteLLM_TeamTable" AS team ON team.team_id = log.team_id
+LEFT JOIN public."LiteLLM_VerificationToken" AS key ON key.token = log.api_key
+LEFT JOIN (
+    -- A key can be deleted more than once (re-created with the same value): its last name counts.
+    SELECT DISTINCT ON (token) token, key_alias
+    FROM public."LiteLLM_DeletedVerificationToken"
+    ORDER BY token, deleted_at DESC
+) AS deleted_key ON deleted_key.token = log.api_key;
+
+-- What is added up of each row of the log. Two rows are the same if all of this is.
 CREATE VIEW lab_usage.source AS
 SELECT
     lab_usage.quarter_of(started_at_utc) AS bucket, started_at_utc, model, status, cache_hit, is_smoke,
@@ -171,10 +243,7 @@ SELECT
     greatest(date_part('epoch', completed_at - started_at), 0) AS duration_s,
     date_part('epoch', first_token_at - started_at) AS first_token_s,
     date_part('epoch', completed_at - first_token_at) AS generation_s,
-    hash_record_extended(
-        ROW(request_id, started_at_utc, completed_at, first_token_at, model, status, cache_hit, is_smoke, key_id, user_id,
-            team_id, error_class, error_code, prompt_tokens, completion_tokens, total_tokens, spend, tags), 0
-    ) AS fingerprint
+    request_id
 FROM lab.usage_log;
 
 -- Add the cells of a finer table up into those of a coarser one, from the beginning of a `unit` to another's.
@@ -215,6 +284,8 @@ DECLARE
     last_instant timestamp := upper_end - interval '1 microsecond';
     first_day timestamp := date_trunc('day', lower_end);
     next_day timestamp := date_trunc('day', last_instant) + interval '1 day';
+    measure text;
+    value text;
     row_count bigint;
 BEGIN
     IF lower_end >= upper_end THEN
@@ -225,7 +296,8 @@ BEGIN
     GET DIAGNOSTICS row_count = ROW_COUNT;
 
     DELETE FROM quarter WHERE bucket >= lower_end AND bucket < upper_end;
-    INSERT INTO quarter SELECT bucket, count(*), bit_xor(fingerprint) FROM pg_temp.usage_piece GROUP BY bucket;
+    INSERT INTO quarter
+    SELECT bucket, count(*), bit_xor(hash_record_extended(piece, 0)) FROM pg_temp.usage_piece AS piece GROUP BY bucket;
 
     DELETE FROM volume WHERE bucket >= lower_end AND bucket < upper_end;
     INSERT INTO volume
@@ -240,26 +312,22 @@ BEGIN
     FROM volume WHERE bucket >= first_day AND bucket < next_day GROUP BY day, model, status, cache_hit, is_smoke;
 
     DELETE FROM distribution WHERE bucket >= lower_end AND bucket < upper_end;
-    INSERT INTO distribution
-    SELECT bucket, model, measure, is_smoke, sum(n), sum(total), max(largest), array_agg(bin), array_agg(n)
-    FROM (
-        SELECT bucket, model, measure, is_smoke, bin_of(value) AS bin, count(*)::integer AS n, sum(value) AS total,
-            max(value) AS largest
-        FROM pg_temp.usage_piece,
-            LATERAL (VALUES
-                ('duration', duration_s),
-                ('first_token', first_token_s),
-                ('speed', nullif(completion_tokens, 0) / nullif(duration_s, 0))
-            ) AS measured (measure, value)
-        WHERE status = 'success' AND NOT cache_hit AND value IS NOT NULL
-        GROUP BY bucket, model, measure, is_smoke, bin
-    ) AS binned
-    GROUP BY bucket, model, measure, is_smoke;
+    FOR measure, value IN VALUES
+        ('duration', 'duration_s'),
+        ('first_token', 'first_token_s'),
+        ('speed', 'nullif(completion_tokens, 0) / nullif(duration_s, 0)')
+    LOOP
+        EXECUTE format(
+            'INSERT INTO distribution'
+            ' SELECT bucket, model, %L, is_smoke, sum(n), sum(total), max(largest), array_agg(bin), array_agg(n)'
+            ' FROM (SELECT bucket, model, is_smoke, bin_of(value) AS bin, count(*)::integer AS n, sum(value) AS total,'
+            '     max(value) AS largest FROM pg_temp.usage_piece, LATERAL (SELECT %s) AS measured (value)'
+            '     WHERE status = ''success'' AND NOT cache_hit AND value IS NOT NULL'
+            '     GROUP BY bucket, model, is_smoke, bin) AS binned'
+            ' GROUP BY bucket, model, is_smoke', measure, value
+        );
+    END LOOP;
     PERFORM merge_distribution('distribution', 'distribution_day', 'day', first_day, next_day);
-    PERFORM merge_distribution(
-        'distribution_day', 'distribution_month', 'month',
-        date_trunc('month', lower_end), date_trunc('month', last_instant) + interval '1 month'
-    );
 
     INSERT INTO people_series (key_id, user_id, team_id, model, status, is_smoke)
     SELECT DISTINCT key_id, user_id, team_id, model, status, is_smoke FROM pg_temp.usage_piece
@@ -280,7 +348,8 @@ BEGIN
     WHERE status = 'failure' GROUP BY bucket, id, error_class, error_code;
 
     CREATE TEMP TABLE usage_tagged ON COMMIT DROP AS
-    SELECT piece.*, tag FROM pg_temp.usage_piece AS piece, LATERAL (SELECT DISTINCT unnest(tags)) AS own (tag);
+    SELECT bucket, tag, model, status, is_smoke, cache_hit, prompt_tokens, completion_tokens, total_tokens, spend, duration_s
+    FROM pg_temp.usage_piece AS piece, LATERAL (SELECT DISTINCT unnest(tags)) AS own (tag);
     INSERT INTO tag_series (tag, model, status, is_smoke)
     SELECT DISTINCT tag, model, status, is_smoke FROM pg_temp.usage_tagged
     EXCEPT SELECT tag, model, status, is_smoke FROM tag_series;
@@ -296,6 +365,16 @@ BEGIN
     DROP TABLE pg_temp.usage_piece, pg_temp.usage_tagged;
     RETURN row_count;
 END $$;
+
+-- Add up the days of the months that a time between two instants touches; a month comes after its end.
+CREATE FUNCTION lab_usage.merge_months(lower_end timestamp, upper_end timestamp, now_utc timestamp) RETURNS void
+LANGUAGE sql SET search_path = lab_usage, pg_catalog, pg_temp
+RETURN lab_usage.merge_distribution(
+    'distribution_day', 'distribution_month', 'month', date_trunc('month', lower_end),
+    least(
+        date_trunc('month', upper_end - interval '1 microsecond') + interval '1 month', date_trunc('month', now_utc)
+    )
+);
 
 -- One process at a time changes the roll-up; a second one waits and then finds the work done.
 CREATE FUNCTION lab_usage.lock_state() RETURNS lab_usage.state
@@ -329,6 +408,7 @@ BEGIN
     -- Whatever the clock did meanwhile: all since the last time, and all of the future that the log holds.
     lower_end := quarter_of(least(now_utc, state.covered_until) - overlap);
     row_count := rebuild(greatest(lower_end, frozen_until(state, now_utc)), 'infinity');
+    PERFORM merge_months(lower_end, 'infinity', now_utc);
     SELECT min(started_at_utc) INTO oldest FROM lab.usage_log;
     -- Only what is seen to be gone is frozen for good: a clock that ran ahead for a while freezes nothing.
     IF oldest >= now_utc - state.retention - interval '2 days' THEN
@@ -346,11 +426,16 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = lab_usage, pg_catalog, pg_te
 DECLARE
     state lab_usage.state := lock_state();
     youngest timestamp;
+    older timestamp;
     row_count bigint;
 BEGIN
     SELECT max(started_at_utc) INTO youngest FROM lab.usage_log WHERE started_at_utc < state.covered_from;
     IF youngest IS NOT NULL THEN
         row_count := rebuild(date_trunc('day', youngest), state.covered_from);
+        SELECT max(started_at_utc) INTO older FROM lab.usage_log WHERE started_at_utc < date_trunc('day', youngest);
+        IF older IS NULL OR older < date_trunc('month', youngest) THEN
+            PERFORM merge_months(youngest, state.covered_from, state.covered_until);
+        END IF;
     END IF;
     UPDATE lab_usage.state AS kept SET
         covered_from = coalesce(date_trunc('day', youngest), '-infinity'),
@@ -385,7 +470,7 @@ DECLARE
     differing timestamp[];
 BEGIN
     WITH log AS (
-        SELECT source.bucket, count(*) AS requests, bit_xor(source.fingerprint) AS fingerprint
+        SELECT source.bucket, count(*) AS requests, bit_xor(hash_record_extended(source, 0)) AS fingerprint
         FROM source WHERE started_at_utc >= lower_end AND started_at_utc < upper_end GROUP BY source.bucket
     ), kept AS (SELECT * FROM quarter WHERE bucket >= lower_end AND bucket < upper_end)
     SELECT array_agg(bucket) INTO differing FROM log FULL JOIN kept USING (bucket)
@@ -394,6 +479,7 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM rebuild(min(bucket), max(bucket) + interval '15 minutes') FROM unnest(differing) AS bucket;
+    PERFORM merge_months(lower_end, upper_end, state.covered_until);
     RETURN cardinality(differing);
 END $$;
 

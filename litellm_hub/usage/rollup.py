@@ -85,15 +85,15 @@ FAILURES = _table(
     Column("requests", Integer),
     Column("last_at", DateTime),
 )
-_SERIES = (Column("id", Integer), Column("model", _Text), Column("status", _Text), Column("is_smoke", Boolean))
-PEOPLE_SERIES = _table(
-    "people_series",
-    *(column.copy() for column in _SERIES),
-    Column("key_id", _Text),
-    Column("user_id", _Text),
-    Column("team_id", _Text),
-)
-TAG_SERIES = _table("tag_series", *(column.copy() for column in _SERIES), Column("tag", _Text))
+
+
+def _series(name: str, *names: str) -> Table:
+    attributes = [Column(each, _Text) for each in ("model", "status", *names)]
+    return _table(name, Column("id", Integer), Column("is_smoke", Boolean), *attributes)
+
+
+PEOPLE_SERIES = _series("people_series", "key_id", "user_id", "team_id")
+TAG_SERIES = _series("tag_series", "tag")
 KEY_NAMES = _table("key_names", Column("key_id", _Text), Column("key_alias", _Text))
 TEAM_NAMES = _table("team_names", Column("team_id", _Text), Column("team_alias", _Text))
 BUDGETS = _table(
