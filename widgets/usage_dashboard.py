@@ -52,6 +52,8 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
     _css = (_STATIC / "usage.css").read_text(encoding="utf-8")
 
     def __init__(self, span: str = "7d", *, database: str | None = None) -> None:
+        self._changed = threading.Condition()
+        self._closed = False
         if span not in (*usage_view.SPANS, "all"):
             raise ValueError(f"span is {span!r}: give one of {', '.join(usage_view.SPANS)}, all")
         self._database = database
@@ -61,8 +63,6 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
         self._cursor: usage.Cursor | None = None
         self._bucket: tuple[str, str] | None = None
         self._wanted: dict[str, Any] | None = None
-        self._changed = threading.Condition()
-        self._closed = False
         super().__init__(_esm=_module())
         self._stay_on_the_subshell()
         self.on_msg(self._on_message)

@@ -109,10 +109,11 @@ class Choice:
 
     def _instant(self, text: str, which: str) -> datetime:
         try:
-            found = pd.Timestamp(text).tz_localize(self.zone, ambiguous=True, nonexistent="shift_forward")
-            return found.to_pydatetime()
-        except (ValueError, TypeError, AttributeError):  # an empty text is no time at all
+            found = datetime.fromisoformat(text)
+        except ValueError:
             raise ValueError(f"The date in “{which}” is missing or no date.") from None
+        there = pd.Timestamp(found).tz_localize(self.zone, ambiguous=True, nonexistent="shift_forward")
+        return there.to_pydatetime()
 
 
 def view(engine: Engine, choice: Choice, now: datetime) -> dict[str, Any]:
