@@ -8,10 +8,10 @@ play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock
+.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock bench-usage
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv:
 	@$(PYTHON) ansible/bootstrap.py

@@ -107,7 +107,7 @@ def test_secrets_are_closed() -> None:
 
 
 def test_containers_have_no_more_rights_than_they_need() -> None:
-    for name in ("gateway", "database"):
+    for name in ("gateway", "database", "usage"):
         shown = json.loads(run("docker", "inspect", f"genailabs-{name}-1"))[0]
         host = shown["HostConfig"]
         assert host["ReadonlyRootfs"]
