@@ -22,4 +22,3 @@ def module(name: str) -> bytes:
     if name not in _LAZY:
         raise KeyError(name)
     return (_STATIC / f"{name}.js").read_bytes()
-

@@ -224,10 +224,7 @@ class ChatPanel(HubPanel):
             UnknownVariable: There is no such variable.
             ValueError: There are too many for the model's context.
         """
-        if not names:
-            return []
-        found = attach(names, namespace(), token_limit=(self.model_info.context or UNKNOWN_CONTEXT) // 2)
-        return [Attached(name=one.name, kind=one.kind, text=one.text, tokens=one.tokens) for one in found]
+        return attach_variables(names, self.model_info.context)
 
     @property
     def session(self) -> Session:
@@ -298,6 +295,21 @@ class ChatPanel(HubPanel):
     def _show_saving(self) -> None:
         saving = self._session.saving
         self.saving = {"state": saving.state, "reason": saving.reason, "remedy": saving.remedy}
+
+
+def attach_variables(names: Sequence[str], context: int | None) -> list[Attached]:
+    """Return variables of the notebook as what goes along with a prompt, at most half of the model's context.
+
+    Args:
+        names: Names of the variables.
+        context: The model's context in tokens; None where not known.
+
+    Raises:
+        UnknownVariable: There is no such variable.
+        ValueError: There are too many for the context.
+    """
+    found = attach(names, namespace(), token_limit=(context or UNKNOWN_CONTEXT) // 2) if names else []
+    return [Attached(name=one.name, kind=one.kind, text=one.text, tokens=one.tokens) for one in found]
 
 
 def _as_message(entry: dict[str, Any]) -> dict[str, Any]:

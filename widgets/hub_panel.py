@@ -107,7 +107,7 @@ class HubPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipyw
         buffers: list[bytes] | None = None
         try:
             if content["type"] == "module":
-                buffers = [assets.module(str(content.get("name")))]
+                buffers = [_module(str(content.get("name")))]
             else:
                 reply |= self._requests[content["type"]](content)
         except (Refused, StoreError, HubError) as error:
@@ -116,3 +116,12 @@ class HubPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipyw
             log.exception("The chat panel failed at a request of the type %r.", content["type"])
             reply |= {"ok": False, "reason": f"The panel failed: {error!r}.", "remedy": "The kernel's log says more."}
         self.send(reply, buffers)
+
+
+def _module(name: str) -> bytes:
+    try:
+        return assets.module(name)
+    except KeyError as error:
+        raise Refused(
+            f"The panel has no module {name!r}.", "Reload the page: it may be older than the kernel."
+        ) from error

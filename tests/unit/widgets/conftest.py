@@ -27,22 +27,29 @@ def wait_for(condition: Callable[[], bool], timeout: float = 10) -> None:
         threading.Event().wait(0.005)
 
 
-class Recorded(ChatPanel):
-    """A panel that keeps what it sends, and shows it in a view."""
+class Recording:
+    """Keeps what a panel sends, and shows it in views."""
 
     def send(self, content: Any, buffers: Any = None) -> None:
-        self.__dict__.setdefault("sent", []).append(content)
-        self.__dict__.setdefault("view", View()).take(content)
-        if buffers:
-            content["buffers"] = buffers
+        if not hasattr(self, "sent"):  # panels send before their making has ended
+            self.sent: list[dict[str, Any]] = []
+            self.views = [View()]
+        self.sent.append(content)
+        for view in self.views:
+            view.take(content)
+
+    @property
+    def view(self) -> View:
+        """The first view."""
+        return self.views[0]
 
     @property
     def kinds(self) -> list[str]:
-        return [event["type"] for event in self.__dict__.get("sent", [])]
+        return [event["type"] for event in self.sent]
 
     def receive(self, kind: str, **content: Any) -> None:
         """Take a message of a view that needs no reply."""
-        self._handle_custom_msg({"type": kind, **content}, [])
+        self._handle_custom_msg({"type": kind, **content}, [])  # type: ignore[attr-defined]
 
     def request(self, kind: str, **content: Any) -> dict[str, Any]:
         """Take a message of a view, and wait for the reply."""
@@ -51,12 +58,16 @@ class Recorded(ChatPanel):
         replies: list[dict[str, Any]] = []
 
         def replied() -> bool:
-            replies[:] = [one for one in list(self.__dict__.get("sent", [])) if one.get("request") == number]
+            replies[:] = [one for one in list(self.sent) if one.get("request") == number]
             return bool(replies)
 
         wait_for(replied)
         assert len(replies) == 1
         return replies[0]
+
+
+class Recorded(Recording, ChatPanel):
+    """A chat panel that keeps what it sends."""
 
     def done(self) -> None:
         """Wait until the last answer has ended and all is said about it."""
