@@ -163,7 +163,7 @@ class HubClient:
         except WrongKey as error:
             return _status(HubState.WRONG_KEY, error)
         except OverBudget as error:
-            return _status(HubState.OVER_BUDGET, error)
+            return self._with_budget(_status(HubState.OVER_BUDGET, error), _left(deadline))
         except HubError as error:
             return _status(HubState.TROUBLE, error)
         if models:

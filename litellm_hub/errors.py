@@ -139,6 +139,9 @@ _SIZES = (
     re.compile(r"(?P<tokens>\d+) tokens by the gateway's count.* context is (?P<limit>\d+) tokens"),
     re.compile(r"\((?P<tokens>\d+) tokens\) exceeds the available context size \((?P<limit>\d+) tokens\)"),
 )
+_RATE = re.compile(
+    r"Limit type: (?P<kind>\w+)\. Current limit: (?P<limit>\d+),.* resets at: \S+ (?P<reset>[\d:]+ UTC)", re.DOTALL
+)
 _TOO_LONG = re.compile(r"context.?window|context.?length|context size|prompt is too long", re.IGNORECASE)
 _NO_RUNTIME = re.compile(r"connection error|cannot connect|connect call failed|connection refused", re.IGNORECASE)
 _PASSING = frozenset({408, 425, 500, 502, 503, 504})  # statuses of trouble that may pass by itself
@@ -185,8 +188,7 @@ def error_from_answer(
     if code in {401, 403}:
         return _wrong_key(kind, code, detail)
     if code == 429 and kind != "all_deployments_in_cooldown":
-        wait = _number((headers or {}).get("retry-after"))
-        return RateLimited("The hub's limit of requests per time is reached.", detail=detail, retry_after=wait)
+        return _rate_limited(detail, _number((headers or {}).get("retry-after")))
     if kind in {"no_db_connection", "auth_provider_unavailable"}:
         return HubUnreachable("The hub answers, but cannot check keys: its database does not answer.", detail=detail)
     if _LOADING.search(detail):
@@ -231,6 +233,18 @@ def _wrong_key(kind: str, code: int, detail: str) -> WrongKey:
     if code == 403:
         return WrongKey("The hub does not allow this key to do that.", detail=detail)
     return WrongKey("The hub does not know this key.", detail=detail)
+
+
+def _rate_limited(detail: str, wait: int | None) -> RateLimited:
+    found = _RATE.search(detail)
+    if not found:
+        return RateLimited("The hub's limit of requests per time is reached.", detail=detail, retry_after=wait)
+    limit = f"{int(found['limit']):,}"
+    if found["kind"] == "max_parallel_requests":
+        reason, remedy = f"The key's limit of {limit} requests at the same time is reached.", "Wait for another answer."
+        return RateLimited(reason, remedy, detail=detail, retry_after=wait)
+    reason = f"The key's limit of {limit} {found['kind']} a minute is reached."
+    return RateLimited(reason, f"Send again after {found['reset']}.", detail=detail, retry_after=wait)
 
 
 def _prompt_too_long(detail: str, first: str) -> PromptTooLong:

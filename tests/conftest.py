@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.doubles.scripted_model import NAME, scripted_model
 from tests.support.gateway import Gateway, another_gateway
 from tests.support.lab import Lab, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
 from tests.unit.client.scripted_hub import ScriptedHub
+
+# The same examples in every run, however busy the machine is.
+settings.register_profile("lab", deadline=None, derandomize=True, database=None)
+settings.load_profile("lab")
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
 

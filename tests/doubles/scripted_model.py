@@ -1,6 +1,6 @@
 """A model that does what the prompt tells it, for what the small real model cannot: call tools, and fail on command.
 
-It speaks the OpenAI API as a runtime does, so that a real gateway can stand in front of it. The last prompt is the order:
+It speaks the OpenAI API as a runtime does, so that a real gateway can stand before it. The last prompt is the order:
 
     call NAME {"argument": 1}    ask for a tool; further lines that begin with `call` ask for more in the same answer.
                                  With the results it says "NAME answered: RESULT". A line `then` begins another round.
