@@ -1,13 +1,14 @@
 # `make` prints this list; ARGS passes options to the playbook, e.g. make up ARGS="-e hub_port=4200 -e lab_home=/srv/lab"
 PYTHON ?= python3
 ARGS ?=
+SCENARIO ?= containers
 play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 
 # Byte code makes every later run faster; a stray setting in the caller's shell must not switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock bench-chat
+.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock bench-chat bench-usage
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +41,8 @@ docs: venv ## write the roles' pages and the packages' API pages anew
 	@.venv/bin/python ansible/docs.py
 	@.venv/bin/python ansible/api_docs.py
 
-molecule: venv ## try the profile `containers` from nothing on a host in a container (root, Docker)
-	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers
+molecule: venv ## try a SCENARIO of ansible/molecule (containers) from nothing on a host in a container (root, Docker)
+	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s $(SCENARIO)
 
 bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); ARGS=--panel-only leaves the peers out
 	@.venv/bin/python -m benchmarks.chat $(ARGS)

@@ -2,6 +2,7 @@ import { h, iconButton, uniqueId } from "./dom.js";
 import { count, money } from "./numbers.js";
 
 const PAUSE = 500; // milliseconds without typing before tokens are counted
+const LONG = new Set(["tools", "system", "history", "prompt"]); // known to whoever wrote them, and shown when asked for
 
 /** What exactly would be sent now, with its tokens and its price. */
 export class Preview {
@@ -79,8 +80,8 @@ export class Preview {
     const room = limit == null ? `About ${count(tokens)} tokens` : `About ${count(tokens)} of the ${count(limit)} tokens that the model takes`;
     const total = cost == null ? `${room}.` : `${room}; this costs about ${money(cost)}.`;
     const parts = items.map(({ name, kind, text, tokens: part }) => {
-      const head = h("summary", {}, h("strong", {}, name), " ", h("span", {}, kind), h("small", {}, `${count(part)} tokens`));
-      return h("details", { open: items.length < 3 }, head, h("pre", { tabindex: "0", role: "region", "aria-label": name }, text));
+      const head = h("summary", {}, h("strong", {}, name), " ", kind === name ? null : h("span", {}, kind), h("small", {}, `${count(part)} tokens`));
+      return h("details", { open: !LONG.has(kind) }, head, h("pre", { tabindex: "0", role: "region", "aria-label": name }, text));
     });
     const warning = over ? h("p", { class: "lab-chat-over" }, "This is more than the model takes: attach less or begin a new conversation.") : null;
     this.node.replaceChildren(...[h("p", {}, total), warning, ...parts].filter(Boolean));
