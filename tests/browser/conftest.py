@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import frontends
 from tests.browser.frontends import Frontend
@@ -33,6 +33,7 @@ __all__ = ["ARGUMENTS", "CHROMIUM", "SECONDS", "JupyterPage"]
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Headless Chromium, one for this folder: Playwright's loop must have ended before other tests run loops."""
+    expect.set_options(timeout=20 * SECONDS)  # other workers are busy too
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium

@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where pictures go (default: %(default)s)")
     parser.add_argument("names", nargs="*", choices=[[], *SCENES], help="which ones (default: all)")
     arguments = parser.parse_args()
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for name in arguments.names or SCENES:
