@@ -12,17 +12,17 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from litellm_hub.client import ChatStream, HubClient, ToolCall
 from litellm_hub.errors import AnswerCut, HubError
-from widgets.conversation import Conversation
-from widgets.document import Answer, Call, CallState, State
+from widgets.document import Answer, Call, CallState, Figures, State
 from widgets.figures import Tally
 from widgets.pacing import Pacer
 from widgets.toolbox import Toolbox
 
 MAX_ROUNDS = 10  # of tool calls in one answer
+_ANOTHER = "Ask again, or choose another model."
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,41 @@ class Settings:
     max_tokens: int | None = None
 
 
+class Place(Protocol):
+    """Where answers are written: a `Conversation`, or the rounds of a comparison."""
+
+    def add(self, answer_id: str, text: str) -> None:
+        """Append to the answer."""
+
+    def set_call(self, answer_id: str, call: Call) -> None:
+        """Add a tool call to it, or change the one with the same id."""
+
+    def end(
+        self,
+        answer_id: str,
+        state: State,
+        *,
+        figures: Figures | None = None,
+        reason: str = "",
+        remedy: str = "",
+        retry: bool = False,
+    ) -> None:
+        """End it."""
+
+    def answer(self, answer_id: str) -> Answer:
+        """Return a copy of it, or raise KeyError."""
+
+    def messages(
+        self, system_prompt: str = "", *, answer_id: str | None = None, calls: bool = True
+    ) -> list[dict[str, Any]]:
+        """Return what the model should see."""
+
+
 class Answering:
     """The writing of one answer.
 
     Args:
-        conversation: Where the answer is.
+        place: Where the answer is.
         answer_id: Its id; it must be the live one.
         client: The hub.
         settings: How the model is asked.
@@ -56,7 +86,7 @@ class Answering:
 
     def __init__(
         self,
-        conversation: Conversation,
+        place: Place,
         answer_id: str,
         client: HubClient,
         settings: Settings,
@@ -65,7 +95,7 @@ class Answering:
         refusal: HubError | None = None,
         on_end: Callable[[Answering], None] = lambda _: None,
     ) -> None:
-        self.conversation = conversation
+        self.place = place
         self.answer_id = answer_id
         self.settings = settings
         self.error = refusal
@@ -118,7 +148,7 @@ class Answering:
         if self._final is not None:
             return self._final
         try:
-            return self.conversation.answer(self.answer_id)
+            return self.place.answer(self.answer_id)
         except KeyError:
             return Answer(id=self.answer_id, parent=None, model=self.settings.model, state=State.STOPPED)
 
@@ -145,11 +175,11 @@ class Answering:
         error, figures = self.error, self._tally.figures()
         if error is None:
             state = State.STOPPED if self._stopped else State.DONE
-            self.conversation.end(self.answer_id, state, figures=figures)
+            self.place.end(self.answer_id, state, figures=figures)
         else:
             # A later round may fail before its first word: what the earlier ones said is there all the same.
             state = State.CUT if self._length or (isinstance(error, AnswerCut) and error.partial) else State.FAILED
-            self.conversation.end(
+            self.place.end(
                 self.answer_id, state, figures=figures, reason=error.reason, remedy=error.remedy, retry=error.retry
             )
         self._final = self.answer()
@@ -159,6 +189,8 @@ class Answering:
             made = self._request(number)
             if not made or self._stopped:
                 return
+            if not self._toolbox:
+                raise HubError("The model asks for a tool, though none was offered to it.", _ANOTHER, retry=True)
             if number == MAX_ROUNDS:
                 reason = f"The model called tools {MAX_ROUNDS} times in a row and gave no answer."
                 raise HubError(reason, "Ask for less at once, or tell it to answer from what it has.", retry=True)
@@ -189,9 +221,7 @@ class Answering:
         if not self.settings.model:
             raise HubError("No model is chosen.", "Choose a model at the top of the panel.")
         settings, tools = self.settings, self._toolbox.schemas
-        messages: Any = self.conversation.messages(
-            settings.system_prompt, answer_id=self.answer_id, calls=bool(self._toolbox)
-        )
+        messages: Any = self.place.messages(settings.system_prompt, answer_id=self.answer_id, calls=bool(self._toolbox))
         return self._client.stream_chat(
             settings.model,
             messages,
@@ -202,7 +232,7 @@ class Answering:
 
     def _add(self, text: str) -> None:
         self._length += len(text)
-        self.conversation.add(self.answer_id, text)
+        self.place.add(self.answer_id, text)
 
     def _call_all(self, made: Sequence[ToolCall], number: int) -> None:
         """Run the calls of one round, in order; the user sees all of them from the beginning."""
@@ -214,10 +244,10 @@ class Answering:
             call = Call(id=call_id, name=asked.name, arguments=_pretty(asked.arguments), round=number, at=self._length)
             call.state = CallState.ASKING if self._toolbox.asks(call.name) else CallState.RUNNING
             calls.append(call)
-            self.conversation.set_call(self.answer_id, call)
+            self.place.set_call(self.answer_id, call)
         for call in calls:
             self._call(call)
-            self.conversation.set_call(self.answer_id, call)
+            self.place.set_call(self.answer_id, call)
 
     def _call(self, call: Call) -> None:
         if not self._toolbox.has(call.name):
@@ -227,7 +257,7 @@ class Answering:
             call.state, call.result = CallState.DENIED, why
         else:
             call.state = CallState.RUNNING
-            self.conversation.set_call(self.answer_id, call)
+            self.place.set_call(self.answer_id, call)
             call.state, call.result = self._run_tool(call)
 
     def _allowed(self, call: Call) -> bool:

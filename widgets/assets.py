@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 _STATIC = Path(__file__).parent / "static"
@@ -23,10 +22,3 @@ def module(name: str) -> bytes:
     if name not in _LAZY:
         raise KeyError(name)
     return (_STATIC / f"{name}.js").read_bytes()
-
-
-def joined(names: tuple[str, ...]) -> str:
-    """Join ES modules into one: a widget's code is a single text that cannot import its neighbours."""
-    code = "\n".join(text(name) for name in names)
-    code = re.sub(r'^import .* from "\./\w+\.js";$', "", code, flags=re.MULTILINE)
-    return re.sub(r"^export (?!default)", "", code, flags=re.MULTILINE)

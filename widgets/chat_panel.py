@@ -30,12 +30,12 @@ from widgets.meters import Meters
 from widgets.notebook import namespace
 from widgets.store import StoreError
 from widgets.toolbox import Toolbox
-from widgets.tools import Tool
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SCRIPTS = ("dom.js", "answer_text.js", "entry.js", "controls.js", "chat.js")
+    from widgets.tools import Tool
+
 UNKNOWN_CONTEXT = 4096  # tokens: what is assumed of a model whose context the hub does not know
 
 
@@ -45,7 +45,8 @@ class ChatPanel(HubPanel):
     Conversations are saved by themselves, one file each, in a folder that only you can read; they survive the kernel.
 
     Args:
-        model: Model to start with. Default: the one that was used last, else the first one that the hub lists.
+        model: Model to start with. Default: the saved conversation's, else the one that was used last, else the first
+            one that the hub lists.
         system_prompt: What the model is told before the conversation.
         temperature: Randomness, 0 to 2; None leaves it to the hub.
         max_tokens: Longest answer in tokens; None leaves it to the hub.
@@ -69,7 +70,7 @@ class ChatPanel(HubPanel):
         ValueError: A setting or a tool cannot be used; the message says which and why.
     """
 
-    _esm = assets.joined(_SCRIPTS)
+    _esm = assets.text("chat.js")
     _css = assets.text("chat.css")
 
     kind = traitlets.Unicode("chat").tag(sync=True)
@@ -100,7 +101,7 @@ class ChatPanel(HubPanel):
         super().__init__(
             base_url,
             api_key,
-            model=model,
+            model=model or self._session.conversation.model,
             system_prompt=system_prompt or self._session.conversation.system_prompt,
             temperature=temperature,
             max_tokens=max_tokens,
@@ -223,10 +224,7 @@ class ChatPanel(HubPanel):
             UnknownVariable: There is no such variable.
             ValueError: There are too many for the model's context.
         """
-        if not names:
-            return []
-        found = attach(names, namespace(), token_limit=(self.model_info.context or UNKNOWN_CONTEXT) // 2)
-        return [Attached(name=one.name, kind=one.kind, text=one.text, tokens=one.tokens) for one in found]
+        return attach_variables(names, self.model_info.context)
 
     @property
     def session(self) -> Session:
@@ -297,6 +295,21 @@ class ChatPanel(HubPanel):
     def _show_saving(self) -> None:
         saving = self._session.saving
         self.saving = {"state": saving.state, "reason": saving.reason, "remedy": saving.remedy}
+
+
+def attach_variables(names: Sequence[str], context: int | None) -> list[Attached]:
+    """Return variables of the notebook as what goes along with a prompt, at most half of the model's context.
+
+    Args:
+        names: Names of the variables.
+        context: The model's context in tokens; None where not known.
+
+    Raises:
+        UnknownVariable: There is no such variable.
+        ValueError: There are too many for the context.
+    """
+    found = attach(names, namespace(), token_limit=(context or UNKNOWN_CONTEXT) // 2) if names else []
+    return [Attached(name=one.name, kind=one.kind, text=one.text, tokens=one.tokens) for one in found]
 
 
 def _as_message(entry: dict[str, Any]) -> dict[str, Any]:

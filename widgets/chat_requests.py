@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from widgets import transcript
 from widgets.context import candidates
 from widgets.conversation import Busy
 from widgets.document import BadDocument, parse
@@ -152,6 +151,8 @@ class _Desk:
         kind = _text(message, "format")
         if kind not in FORMATS:
             raise Refused(f"There is no format {kind!r}.", f"There are: {', '.join(FORMATS)}.")
+        from widgets import transcript  # its check of notebooks takes a second to load
+
         suffix, mime = FORMATS[kind]
         session, wanted = self._panel.session, _text(message, "id")
         if wanted in {"", session.id}:
@@ -163,6 +164,8 @@ class _Desk:
         return {"name": name, "mime": mime, "text": write(document)}
 
     def on_import(self, message: Message) -> Mapping[str, Any]:
+        from widgets import transcript
+
         try:
             document = parse(transcript.from_json(_text(message, "text")))
         except (BadDocument, ValueError) as error:

@@ -60,6 +60,11 @@ class Conversation:
         return self._title
 
     @property
+    def model(self) -> str:
+        """Name of the model that was asked last; empty before the first prompt."""
+        return self._model
+
+    @property
     def system_prompt(self) -> str:
         """What the model was told first when it was last asked."""
         return self._system_prompt
@@ -201,7 +206,8 @@ class Conversation:
                 answer.calls.append(call)
             waiting = any(known.state == "asking" for known in answer.calls)
             answer.state = State.WAITING if waiting else State.STREAMING
-            self._changed({"type": "call", "id": answer_id, "call": _plain(call)}, of=answer_id)
+            event = {"type": "call", "id": answer_id, "call": _plain(call), "state": answer.state.value}
+            self._changed(event, of=answer_id)
 
     def end(
         self,
@@ -286,7 +292,7 @@ class Conversation:
 
     def _ask(self, parent: str | None, text: str, model: str, attachments: list[Attached], system_prompt: str) -> str:
         before = list(self._tree.path)
-        prompt = Prompt(id=new_id(), parent=parent, text=_clean(text), created=now(), attachments=attachments)
+        prompt = Prompt(id=new_id(), parent=parent, text=clean(text), created=now(), attachments=attachments)
         self._tree.add(prompt)
         answer = self._begin(prompt.id, model, system_prompt)
         self._path_changed(before, self._tree.depth(prompt.id))
@@ -367,10 +373,10 @@ def title_of(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_clean(text).split())
+    return " ".join(clean(text).split())
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return `text` without half surrogate pairs, which a browser may send and no file takes."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -38,5 +38,5 @@ def as_frame(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         rows.append({**said, **{name: (entry.get("figures") or {}).get(name) for name in FIGURES}})
     columns = ["role", "text", "model", "state", "created", *FIGURES]
     frame = pd.DataFrame(rows, columns=columns)
-    frame["created"] = pd.to_datetime(frame["created"], utc=True, format="ISO8601")
+    frame["created"] = pd.to_datetime(frame["created"], utc=True, format="ISO8601").dt.as_unit("ms")
     return frame.astype(dict.fromkeys(("role", "text", "model", "state"), "string") | FIGURES)

@@ -91,14 +91,14 @@ class HubPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipyw
 
     def _on_message(self, _panel: object, content: Message, _buffers: object) -> None:
         kind, request = content.get("type"), content.get("request")
-        if kind in self._actions:
+        if request is not None and (kind in self._requests or kind == "module"):
+            threading.Thread(target=self._reply, args=(content,), name=f"chat-{kind}", daemon=True).start()
+        elif kind in self._actions:
             try:
                 self._actions[kind](content)
             except KeyError as error:
                 # A second view may act on what the first has just deleted; a replay shows it what there is.
                 log.info("The chat panel got a message about %s, which is not there.", error)
-        elif request is not None and (kind in self._requests or kind == "module"):
-            threading.Thread(target=self._reply, args=(content,), name=f"chat-{kind}", daemon=True).start()
         else:
             log.warning("The chat panel got a message of the unknown type %r.", kind)
 
@@ -107,7 +107,7 @@ class HubPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipyw
         buffers: list[bytes] | None = None
         try:
             if content["type"] == "module":
-                buffers = [assets.module(str(content.get("name")))]
+                buffers = [_module(str(content.get("name")))]
             else:
                 reply |= self._requests[content["type"]](content)
         except (Refused, StoreError, HubError) as error:
@@ -116,3 +116,12 @@ class HubPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipyw
             log.exception("The chat panel failed at a request of the type %r.", content["type"])
             reply |= {"ok": False, "reason": f"The panel failed: {error!r}.", "remedy": "The kernel's log says more."}
         self.send(reply, buffers)
+
+
+def _module(name: str) -> bytes:
+    try:
+        return assets.module(name)
+    except KeyError as error:
+        raise Refused(
+            f"The panel has no module {name!r}.", "Reload the page: it may be older than the kernel."
+        ) from error

@@ -19,7 +19,8 @@ from typing import ClassVar
 from widgets.answering import Answering
 from widgets.conversation import Conversation
 from widgets.document import Document, new_id, recover
-from widgets.store import Item, Lock, Store, StoreError
+from widgets.lock import Lock
+from widgets.store import Item, Store, StoreError
 
 INTERVAL = 0.8  # seconds between two savings of an answer that grows
 PATIENCE = 5.0  # seconds until the next attempt after a failed one
@@ -278,6 +279,7 @@ class Library:
             if session.removed or not session.changed:
                 return True
             session.changed = False
+            session.written = time.monotonic()  # what changes from here on is due an interval later
             try:
                 if session.lock is None:
                     session.lock = self.store.lock(session.id)

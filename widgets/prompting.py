@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -48,10 +49,19 @@ def _answer_messages(answer: Answer, calls: bool) -> list[Message]:
         )
         found += [{"role": "tool", "tool_call_id": call.id, "content": call.result} for call in made]
         start = end
-    if answer.text[start:].strip():
-        found.append({"role": "assistant", "content": answer.text[start:]})
+    if rest := answer.text[start:].strip():
+        found.append({"role": "assistant", "content": rest})
     return found
 
 
 def _as_made(call: Call) -> dict[str, Any]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+    arguments = call.arguments if _is_object(call.arguments) else "{}"
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _is_object(arguments: str) -> bool:
+    """Some servers parse the arguments of past calls, and refuse the whole conversation for a slip of the model."""
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False

@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 
 from widgets.document import BadDocument, Document, Summary, parse, read_head
+from widgets.lock import Lock
 
 FOLDER_VARIABLE = "GENAILABS_CHAT_FOLDER"
 SNIPPET = 120  # characters
@@ -82,55 +82,6 @@ def default_folder() -> Path:
         return Path(named).expanduser()
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data).expanduser() / "genailabs-chat"
-
-
-class Lock:
-    """The right to write one conversation; given up with `release` or with the process."""
-
-    _held: ClassVar[set[int]] = set()
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path = path
-        self._descriptor = descriptor
-        Lock._held.add(descriptor)
-
-    def release(self) -> None:
-        """Give the right up."""
-        # Removed while it is held: nobody can hold a file that is gone and think that it holds the conversation.
-        self._path.unlink(missing_ok=True)
-        Lock._held.discard(self._descriptor)
-        os.close(self._descriptor)
-
-    @classmethod
-    def acquire(cls, path: Path) -> Lock | None:
-        """Return the lock, or None if somebody else holds it."""
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                there = path.stat()
-            except BlockingIOError:
-                os.close(descriptor)
-                return None
-            except FileNotFoundError:
-                os.close(descriptor)
-                continue  # its holder removed it between the two calls
-            except OSError:
-                os.close(descriptor)
-                raise
-            if os.path.samestat(there, os.fstat(descriptor)):
-                return cls(path, descriptor)
-            os.close(descriptor)
-
-    @classmethod
-    def forget_in_child(cls) -> None:
-        """Close the parent's locks in a forked process, which would otherwise keep them when the parent dies."""
-        for descriptor in cls._held:
-            os.close(descriptor)
-        cls._held.clear()
-
-
-os.register_at_fork(after_in_child=Lock.forget_in_child)
 
 
 class Store:
@@ -237,6 +188,39 @@ class Store:
                 self._replace(self.folder / _SETTINGS, msgspec.json.encode({**self._settings(), name: value}))
         finally:
             lock.release()
+
+    def append(self, name: str, line: bytes) -> None:
+        """Add a line to a file of lines, whole or not at all.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        with self._translated("saved"):
+            self._make_folder()
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            with os.fdopen(os.open(self.folder / name, flags, 0o600), "r+b", buffering=0) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                size = os.fstat(file.fileno()).st_size
+                # A kernel that was killed in the middle of a line must not spoil the next one as well.
+                torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+                try:
+                    file.write((b"\n" if torn else b"") + line + b"\n")
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(size)
+                    raise
+
+    def lines(self, name: str) -> list[bytes]:
+        """Return the lines of a file of lines; none if it is not there.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        with self._translated("read"):
+            try:
+                return (self.folder / name).read_bytes().splitlines()
+            except FileNotFoundError:
+                return []
 
     def _settings(self) -> dict[str, str]:
         try:

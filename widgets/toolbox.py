@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from widgets.tools import Tool, ToolResult, tools_of
+if TYPE_CHECKING:
+    from widgets.tools import Tool, ToolResult
 
 APPROVALS = ("ask", "always")
 
@@ -25,7 +26,12 @@ class Toolbox:
     def __init__(self, tools: Iterable[Callable[..., Any] | Tool] = (), approve: str = "ask") -> None:
         if approve not in APPROVALS:
             raise ValueError(f'approve is {approve!r}; it must be "ask" or "always".')
-        self._tools = tools_of(tools)
+        tools = list(tools)
+        self._tools: dict[str, Tool] = {}
+        if tools:
+            from widgets.tools import tools_of  # takes a while to load, for nothing in most panels
+
+            self._tools = tools_of(tools)
         self._asked = set(self._tools) if approve == "ask" else set()
         self._lock = threading.Lock()
 
