@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.doubles.scripted_model import NAME, scripted_model
 from tests.support.gateway import Gateway, another_gateway
@@ -17,7 +17,8 @@ from tests.support.postgres import ScratchPostgres
 from tests.unit.client.scripted_hub import ScriptedHub
 
 # The same examples in every run, however busy the machine is.
-settings.register_profile("lab", deadline=None, derandomize=True, database=None)
+_PHASES = (Phase.explicit, Phase.generate, Phase.shrink)  # explaining a failure takes minutes
+settings.register_profile("lab", deadline=None, derandomize=True, database=None, phases=_PHASES)
 settings.load_profile("lab")
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
