@@ -26,7 +26,7 @@ LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already,
 GROUPS = {
     "molecule": ["tests/molecule"],
     "lab": ["tests/engine", "tests/integration/test_"],
-    "browser": ["tests/browser", "tests/integration/test_notebooks", "tests/integration/test_usage"],
+    "browser": ["tests/frontend", "tests/browser", "tests/integration/test_notebooks", "tests/integration/test_usage"],
     "host": ["tests/host"],
     "ollama": ["tests/integration/test_ollama_lab", "tests/integration/test_role_ollama"],
     "mirror": ["tests/integration/test_models_mirror"],
