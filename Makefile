@@ -8,7 +8,7 @@ play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock bench-usage
+.PHONY: frontend help venv up login down clean-lab test test-fast lint docs molecule lock bench-usage
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-fast: venv ## unit tests only, in seconds
 
 lint: venv ## ansible-lint, ruff, mypy
 	@.venv/bin/python tests/run.py --lint-only
+
+frontend: venv ## build the panels' scripts and styles from widgets/frontend
+	@cd widgets/frontend && export PATH="$(CURDIR)/.venv/bin:$$PATH" && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
 docs: venv ## write the roles' pages anew from their argument specifications
 	@.venv/bin/python ansible/docs.py
