@@ -12,7 +12,7 @@ from hypothesis import Phase, settings
 
 from tests.doubles.scripted_model import NAME, scripted_model
 from tests.support.gateway import Gateway, another_gateway
-from tests.support.lab import Lab, free_ports, playbook
+from tests.support.lab import Lab, catalogue, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
 from tests.unit.client.scripted_hub import ScriptedHub
 
@@ -90,7 +90,7 @@ def lab(lab_folder: Path) -> Iterator[Lab]:
     if os.environ.get(LAB_OF_CALLER):
         yield Lab(Path(os.environ[LAB_OF_CALLER]))
         return
-    variables = lab_variables(lab_folder / "lab")
+    variables = lab_variables(lab_folder / "lab") | {"lab_models": catalogue()}
     run = playbook("site", variables)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     yield Lab(lab_folder / "lab")
