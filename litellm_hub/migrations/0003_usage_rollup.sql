@@ -409,7 +409,7 @@ BEGIN
     lower_end := quarter_of(least(now_utc, state.covered_until) - overlap);
     row_count := rebuild(greatest(lower_end, frozen_until(state, now_utc)), 'infinity');
     PERFORM merge_months(lower_end, 'infinity', now_utc);
-    SELECT min(started_at_utc) INTO oldest FROM lab.usage_log;
+    SELECT min("startTime") INTO oldest FROM public."LiteLLM_SpendLogs"; -- not the view, which would be read whole
     -- Only what is seen to be gone is frozen for good: a clock that ran ahead for a while freezes nothing.
     IF oldest >= now_utc - state.retention - interval '2 days' THEN
         state.frozen_before := greatest(state.frozen_before, now_utc - state.retention);
@@ -429,10 +429,10 @@ DECLARE
     older timestamp;
     row_count bigint;
 BEGIN
-    SELECT max(started_at_utc) INTO youngest FROM lab.usage_log WHERE started_at_utc < state.covered_from;
+    SELECT max("startTime") INTO youngest FROM public."LiteLLM_SpendLogs" WHERE "startTime" < state.covered_from;
     IF youngest IS NOT NULL THEN
         row_count := rebuild(date_trunc('day', youngest), state.covered_from);
-        SELECT max(started_at_utc) INTO older FROM lab.usage_log WHERE started_at_utc < date_trunc('day', youngest);
+        SELECT max("startTime") INTO older FROM public."LiteLLM_SpendLogs" WHERE "startTime" < date_trunc('day', youngest);
         IF older IS NULL OR older < date_trunc('month', youngest) THEN
             PERFORM merge_months(youngest, state.covered_from, state.covered_until);
         END IF;
@@ -452,7 +452,7 @@ BEGIN ATOMIC
     SELECT day
     FROM lab_usage.state, LATERAL (
         SELECT greatest(
-            least((SELECT min(started_at_utc) FROM lab.usage_log), (SELECT min(bucket) FROM lab_usage.quarter)),
+            least((SELECT min("startTime") FROM public."LiteLLM_SpendLogs"), (SELECT min(bucket) FROM lab_usage.quarter)),
             state.covered_from,
             lab_usage.frozen_until(state, at AT TIME ZONE 'UTC')
         ) AS first
