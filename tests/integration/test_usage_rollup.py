@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -265,21 +265,13 @@ def test_a_refresh_that_is_killed_leaves_what_was_there(empty: Hub) -> None:
 
 def test_two_refreshes_at_once_give_what_one_gives(empty: Hub) -> None:
     empty.add(NOW - timedelta(hours=9), 60)
-    failed: list[BaseException] = []
 
-    def refresh() -> None:
-        try:
-            with closing(psycopg2.connect(empty.database.owner)) as connection:
-                rollup.refresh(connection)
-        except BaseException as error:
-            failed.append(error)
+    def refresh(_: int) -> int:
+        with closing(psycopg2.connect(empty.database.owner)) as connection:
+            return rollup.refresh(connection)
 
-    threads = [threading.Thread(target=refresh) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(refresh, range(4)))) == 4
     assert_equal_to_the_log(empty.reader, list(empty.log.values()))
 
 
