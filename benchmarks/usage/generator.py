@@ -2,8 +2,8 @@
 
 Load is diurnal and weekly and grows; users follow Zipf's law; tokens are log-normal with a Pareto tail; duration is
 queue, prompt and answer; answers that are not streamed end when their first token comes, as LiteLLM writes them; 4 %
-are cache hits, 2 % fail, and in two incidents a third of them. Metadata are cut down to about what PostgreSQL keeps in the row
-itself, so that reading the log costs here at most what it costs a real one.
+are cache hits, 2 % fail, and in two incidents a third of them. Metadata are cut down to about what PostgreSQL keeps in
+the row itself, so that reading the log costs here at most what it costs a real one.
 
 Everything is made by numpy and joined to COPY's text by pyarrow, whole columns at a time.
 """

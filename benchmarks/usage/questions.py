@@ -57,8 +57,8 @@ RAW = {
 }
 
 _PAGE = """request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime",
-    "endTime", "completionStartTime", model, model_id, model_group, custom_llm_provider, api_base, "user", metadata, cache_hit,
-    cache_key, request_tags, team_id, organization_id, end_user, requester_ip_address, session_id, status,
+    "endTime", "completionStartTime", model, model_id, model_group, custom_llm_provider, api_base, "user", metadata,
+    cache_hit, cache_key, request_tags, team_id, organization_id, end_user, requester_ip_address, session_id, status,
     mcp_namespaced_tool_name, agent_id, litellm_call_id, request_duration_ms"""
 _SESSION = "COALESCE(NULLIF(session_id, ''), request_id)"
 _CAPPED = 10_001
