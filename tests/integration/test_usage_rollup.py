@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import psycopg2
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from litellm_hub import rollup, usage
 from tests.support import usage_truth
-from tests.support.usage_database import PASSWORD, Database, make_database
+from tests.support.usage_database import PASSWORD, ROOT, Database, make_database
 from tests.support.usage_truth import Request, grouped, nearest_rank, rows, truth
 
 NOW = datetime(2026, 10, 26, 12, 7, tzinfo=UTC)  # the day after Berlin's clocks went back
@@ -342,6 +343,37 @@ def test_spend_keeps_nine_digits(empty: Hub) -> None:
     exact = empty.call('SELECT sum(CAST(spend AS numeric)) FROM "LiteLLM_SpendLogs"')[0]
     for found in (usage.totals(empty.reader, by=()), usage.people(empty.reader, by=("model",))):
         assert found["spend"].iloc[0] == pytest.approx(float(exact), rel=1e-10)
+
+
+def test_the_azure_trace_is_added_up_exactly(empty: Hub) -> None:
+    trace = pd.read_csv(ROOT / "tests/unit/usage/traces/azure.csv", parse_dates=["TIMESTAMP"])
+    with empty.owner.begin() as connection:
+        connection.execute(
+            text(
+                'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", model, prompt_tokens,'
+                " completion_tokens, total_tokens, status)"
+                " VALUES (:id, 'x', :at, :at + :s * interval '1 second', 'trace', :p, :c, :p + :c, 'success')"
+            ),
+            [
+                {
+                    "id": f"azure-{n}",
+                    "at": row.TIMESTAMP,
+                    "s": row.GeneratedTokens / 30,
+                    "p": row.ContextTokens,
+                    "c": row.GeneratedTokens,
+                }
+                for n, row in enumerate(trace.itertuples())
+            ],
+        )
+    empty.refresh()
+    found = usage.totals(empty.reader, by=())
+    assert found["requests"][0] == len(trace)
+    assert found["prompt_tokens"][0] == trace["ContextTokens"].sum()
+    assert found["completion_tokens"][0] == trace["GeneratedTokens"].sum()
+    latency = usage.latency(empty.reader).iloc[0]
+    for rank in (50, 90, 95, 99):
+        exact = nearest_rank((trace["GeneratedTokens"] / 30).round(3), rank)
+        assert latency[f"p{rank}"] == pytest.approx(exact, rel=BOUND * (1 + 1e-9))
 
 
 def test_freshness_tells_how_far_the_roll_up_is(empty: Hub) -> None:
