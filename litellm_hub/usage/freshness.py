@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import psycopg2
 from sqlalchemy import Engine, create_engine, func, make_url, select
 
 from litellm_hub import rollup
 from litellm_hub.usage.connection import reading
+from litellm_hub.usage.errors import UsageError
 from litellm_hub.usage.rollup import STATE
 
 STALE_AFTER = timedelta(minutes=15)
@@ -76,7 +78,8 @@ def refresh(url: str, *, retention: str | None = None) -> int:
 
     Args:
         url: Address of the hub's database, of a role that may refresh: its owner, or lab_refresher.
-        retention: Age at which the gateway removes rows from the log, as LiteLLM writes it; None for what was said last.
+        retention: Age at which the gateway removes rows from the log, as LiteLLM writes it; None for what was
+            said last.
 
     Returns:
         Rows of the log that were read.
@@ -89,5 +92,8 @@ def refresh(url: str, *, retention: str | None = None) -> int:
     try:
         with reading(engine) as connection:
             return rollup.refresh(connection.connection, retention=retention)
+    except psycopg2.Error as error:
+        words = str(error).strip()
+        raise UsageError(f"The roll-up cannot be refreshed: {words.splitlines()[0]}", detail=words) from error
     finally:
         engine.dispose()
