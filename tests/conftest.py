@@ -72,6 +72,7 @@ def lab_variables(home: Path) -> dict[str, object]:
         "jupyter_port": jupyter,
         "runtime_port": runtime,
         "lab_runtime": "llama_cpp",
+        "usage_refresh_seconds": 5,
     }
 
 
