@@ -29,6 +29,13 @@ _UNITS: dict[Grain, str] = {
     "week": "utcyearmonthdate",
     "month": "utcyearmonth",
 }
+_WIDTHS: dict[Grain, pd.Timedelta] = {
+    "quarter": pd.Timedelta(minutes=15),
+    "hour": pd.Timedelta(hours=1),
+    "day": pd.Timedelta(days=1),
+    "week": pd.Timedelta(weeks=1),
+    "month": pd.Timedelta(days=30),
+}
 _FORMATS: dict[Grain, str] = {
     "quarter": "%a %Y-%m-%d %H:%M",
     "hour": "%a %Y-%m-%d %H:%M",
@@ -92,15 +99,21 @@ def over_time(
     shown = shown.assign(time=on_the_clock(shown["time"]))
     if color:
         shown[color] = shown[color].fillna("(none)")
-    base = alt.Chart(shown[["time", value, *([color] if color else [])]], width=width, height=height)
+    if mark == "bar":
+        # A little short of the bucket's end, so that bars stand apart; days are 24 hours wide here, whatever the clocks do.
+        shown["end"] = shown["time"] + _WIDTHS[grain] * 0.94
+    columns = ["time", value, *([color] if color else []), *(["end"] if mark == "bar" else [])]
+    base = alt.Chart(shown[columns], width=width, height=height)
     marked = base.mark_bar() if mark == "bar" else base.mark_line(point={"size": 22})
     time = f"{_UNITS[grain]}(time):T"
     tooltip = [alt.Tooltip(time, title="time", format=_FORMATS[grain]), *_tooltip(shown, (value,))]
     encoding: dict[str, Any] = {
-        "x": alt.X(time, title=f"Time ({zone})"),
+        "x": alt.X("time:T", title=f"Time ({zone})", scale=alt.Scale(type="utc")),
         "y": alt.Y(f"{value}:Q", title=title),
         "tooltip": tooltip,
     }
+    if mark == "bar":
+        encoding["x2"] = alt.X2("end:T")
     if color:
         encoding["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
         encoding["tooltip"] = [*tooltip, *_tooltip(shown, (color,))]

@@ -69,7 +69,7 @@ def test_figures_charts_and_rows_follow_every_choice(jupyter_page: JupyterPage, 
     expect(tile(dashboard, "Requests")).to_have_text(f"{len(happened):,}", timeout=PATIENT)
 
     # Only failures, of one user.
-    dashboard.get_by_label("Status").select_option("failure")
+    dashboard.get_by_label("Status", exact=True).select_option("failure")
     dashboard.get_by_label("User", exact=True).select_option("ada")
     chosen = happened[happened["failed"] & (happened["user"] == "ada")]
     expect(tile(dashboard, "Requests")).to_have_text(f"{len(chosen):,}", timeout=PATIENT)
@@ -88,8 +88,8 @@ def test_a_click_on_a_bar_of_time_lists_its_requests_and_a_drag_zooms_in(
     jupyter_page: JupyterPage, full: Database
 ) -> None:
     dashboard = ready(show(jupyter_page, full.reader))
-    dashboard.get_by_label("Time zone").fill("UTC")
-    dashboard.get_by_label("Time zone").press("Enter")
+    dashboard.get_by_label("Time zone", exact=True).fill("UTC")
+    dashboard.get_by_label("Time zone", exact=True).press("Enter")
     ready(dashboard)
     bar = bars(dashboard, "time").first
     bar.wait_for(timeout=PATIENT)
@@ -152,7 +152,7 @@ def test_the_page_stays_usable_while_a_cell_runs(jupyter_page: JupyterPage, full
     dashboard.wait_for(timeout=PATIENT)
     ready(dashboard)
     jupyter_page.run_cell(1)
-    dashboard.get_by_label("Status").select_option("failure")
+    dashboard.get_by_label("Status", exact=True).select_option("failure")
     expect(tile(dashboard, "Failed")).to_have_text("100.0 %", timeout=PATIENT)
 
 

@@ -76,7 +76,10 @@ class Dashboard {
   }
 
   build() {
-    const field = (label, control) => h("label", { class: "lab-usage-field" }, h("span", {}, label), control);
+    const field = (label, control) => {
+      control.setAttribute("aria-label", label);  // the label's own text would go on with all options
+      return h("label", { class: "lab-usage-field" }, h("span", {}, label), control);
+    };
     const select = (name, choices) => h("select", { onchange: (event) => this.set({ [name]: event.target.value }) },
       ...choices.map(([value, text]) => h("option", { value }, text)));
     this.spans = h("div", { class: "lab-usage-spans", role: "group", "aria-label": "Time range" },
@@ -268,8 +271,7 @@ class Dashboard {
         this.set({ [this.choice.by]: this.choice[this.choice.by] ? "" : datum[this.choice.by] });
       } else if (place === "errors") this.set({ status: "failure" });
       else if (place === "time" || place === "latency") {
-        const time = Object.entries(datum).find(([name]) => name.startsWith("utc") && name.endsWith("_time"));
-        if (time) this.drill(+time[1]);
+        if (datum.time) this.drill(+datum.time);
       }
     });
   }

@@ -40,7 +40,8 @@ def test_hours_stay_on_the_clock_of_their_zone() -> None:
     spec = bundle(charts.over_time(hours("Asia/Kolkata"), "value", "Value", grain="hour"))[BUILT_IN]
     (rows,) = spec["datasets"].values()
     assert [datetime.fromisoformat(row["time"]).isoformat() for row in rows] == ["2026-05-01T06:00:00+00:00"]
-    assert spec["encoding"]["x"]["timeUnit"].startswith("utc")
+    assert spec["encoding"]["x"]["scale"]["type"] == "utc"
+    assert all(part.get("timeUnit", "utc").startswith("utc") for part in spec["encoding"]["tooltip"])
     assert spec["encoding"]["x"]["title"] == "Time (Asia/Kolkata)"
 
 
