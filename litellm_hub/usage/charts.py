@@ -100,7 +100,7 @@ def over_time(
     if color:
         shown[color] = shown[color].fillna("(none)")
     if mark == "bar":
-        # A little short of the bucket's end, so that bars stand apart; days are 24 hours wide here, whatever the clocks do.
+        # A little short of the end, so that bars stand apart; days are 24 hours wide, whatever the clocks do.
         shown["end"] = shown["time"] + _WIDTHS[grain] * 0.94
     columns = ["time", value, *([color] if color else []), *(["end"] if mark == "bar" else [])]
     base = alt.Chart(shown[columns], width=width, height=height)
