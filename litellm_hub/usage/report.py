@@ -239,6 +239,7 @@ def _config(colours: Mapping[str, object]) -> dict[str, object]:
         "axisX": {"grid": False},
         "legend": {"labelColor": text, "titleColor": text, "symbolType": "circle"},
         "bar": {"fill": accent},
+        "rect": {"fill": accent},
         "line": {"stroke": accent},
         "range": {"category": _PALETTE, "heatmap": colours["ramp"], "ramp": colours["ramp"]},
     }

@@ -122,11 +122,21 @@ def test_charts_follow_the_theme(jupyter_page: JupyterPage, full: Database, even
     dashboard = ready(show(jupyter_page, full.reader))
     label = dashboard.locator("[data-place=time] svg.marks .role-axis-label text").first
     label.wait_for(timeout=PATIENT)
-    light = label.get_attribute("fill")
+    before = label.get_attribute("fill")
+    body = jupyter_page.page.locator("body")
+    was_light = body.get_attribute("data-jp-theme-light") == "true"
+    try:
+        choose_theme(jupyter_page, "JupyterLab Dark" if was_light else "JupyterLab Light")
+        eventually(lambda: label.get_attribute("fill") != before, "the charts keep their colours", timeout=60)
+    finally:  # the lab remembers the theme
+        choose_theme(jupyter_page, "JupyterLab Light" if was_light else "JupyterLab Dark")
+        expect(body).to_have_attribute("data-jp-theme-light", "true" if was_light else "false", timeout=PATIENT)
+
+
+def choose_theme(jupyter_page: JupyterPage, name: str) -> None:
     jupyter_page.page.locator(".lm-MenuBar-itemLabel", has_text="Settings").click()
     jupyter_page.page.locator(".lm-Menu-itemLabel", has_text="Theme").first.click()
-    jupyter_page.page.locator(".lm-Menu-itemLabel", has_text="JupyterLab Dark").first.click()
-    eventually(lambda: label.get_attribute("fill") != light, "the charts keep their colours", timeout=60)
+    jupyter_page.page.locator(".lm-Menu-itemLabel", has_text=name).first.click()
 
 
 def test_an_empty_log_shows_a_friendly_page(jupyter_page: JupyterPage, scratch_postgres: Any, gateway_env: Any) -> None:
