@@ -235,7 +235,8 @@ def _config(colours: Mapping[str, object]) -> dict[str, object]:
         "background": None,
         "font": "system-ui, sans-serif",
         "view": {"stroke": None},
-        "axis": {"labelColor": text, "titleColor": text, "gridColor": line, "domainColor": line, "tickColor": line},
+        "axis": {"labelColor": text, "titleColor": text, "gridColor": line, "domainColor": line, "tickColor": line}
+        | {"titleFontWeight": "normal"},
         "axisX": {"grid": False},
         "legend": {"labelColor": text, "titleColor": text, "symbolType": "circle"},
         "bar": {"fill": accent},

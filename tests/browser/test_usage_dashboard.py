@@ -14,7 +14,7 @@ from tests.support.usage_database import Database, make_database, make_full_data
 from tests.support.usage_truth import truth
 
 pytestmark = [pytest.mark.lab, pytest.mark.ui]
-PATIENT = 90 * SECONDS
+PATIENT = 180 * SECONDS  # Vega is bundled when the first dashboard of a kernel is made
 Eventually = Callable[..., None]
 
 
