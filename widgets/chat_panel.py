@@ -1,67 +1,83 @@
-"""The chat panel: an anywidget whose answers stream on a thread of their own.
+"""The chat panel: an anywidget over a conversation that lives in the kernel and in the user's own folder.
 
-The kernel may be busy with another cell: the answer goes on, and Stop works as soon as its message is handled, at once
-where JupyterLab gives widgets a subshell (4.6 and newer with ipykernel 7). No handler here waits for anything.
-
-Messages from a view: `ask` (with `text`), `stop`, `clear`, `refresh`, `replay`. Messages to all views: the events of
-`widgets.conversation`. The conversation is never part of the widget's state, which notebooks may save.
+Messages from a view and to it: see `widgets.chat_requests`, `widgets.conversation` and `widgets.feed`. The conversation
+is never part of the widget's state, which notebooks may save.
 """
 
 from __future__ import annotations
 
-import logging
-import re
+import contextlib
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets
 
-from litellm_hub.client import ChatStream, HubClient, HubState
-from litellm_hub.errors import AnswerCut, HubError
-from widgets.conversation import Conversation, State
-from widgets.pacing import Pacer
+from litellm_hub.client import HubClient, HubStatus, ModelInfo
+from litellm_hub.errors import HubError
+from widgets import assets
+from widgets.answering import Answering, Settings
+from widgets.chat_requests import answer_requests
+from widgets.context import attach
+from widgets.document import Attached
+from widgets.feed import Feed
+from widgets.handle import AnswerHandle
+from widgets.history import as_frame
+from widgets.hub_panel import HubPanel
+from widgets.library import Library, Session
+from widgets.meters import Meters
+from widgets.notebook import namespace
+from widgets.store import StoreError
+from widgets.toolbox import Toolbox
 
-_STATIC = Path(__file__).parent / "static"
-_SCRIPTS = ("dom.js", "answer_text.js", "entry.js", "controls.js", "chat.js")
-_CHECKING = {"state": "checking", "reason": "Asking the hub …", "remedy": ""}
+if TYPE_CHECKING:
+    import pandas as pd
 
-log = logging.getLogger(__name__)
+    from widgets.tools import Tool
 
-
-def _one_module(names: tuple[str, ...]) -> str:
-    """Join the ES modules into one: a widget's code is a single text that cannot import its neighbours."""
-    text = "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in names)
-    text = re.sub(r'^import .* from "\./\w+\.js";$', "", text, flags=re.MULTILINE)
-    return re.sub(r"^export (?!default)", "", text, flags=re.MULTILINE)
+UNKNOWN_CONTEXT = 4096  # tokens: what is assumed of a model whose context the hub does not know
 
 
-class ChatPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipywidgets has no types
+class ChatPanel(HubPanel):
     """A panel to chat with the models of the hub.
 
+    Conversations are saved by themselves, one file each, in a folder that only you can read; they survive the kernel.
+
     Args:
-        model: Model to start with; default: the first one that the hub lists.
+        model: Model to start with. Default: the saved conversation's, else the one that was used last, else the first
+            one that the hub lists.
         system_prompt: What the model is told before the conversation.
         temperature: Randomness, 0 to 2; None leaves it to the hub.
         max_tokens: Longest answer in tokens; None leaves it to the hub.
+        tools: Functions of the notebook that models may call; name, docstring and annotations tell them how. They run
+            on threads of their own, beside the notebook's cells.
+        approve: "ask" to be asked before each call of a tool, "always" to let them run.
+        conversation: Id of a saved conversation to go on with. Default: a new one.
+        folder: Where conversations are kept. Default: `$GENAILABS_CHAT_FOLDER`, else `genailabs-chat` in
+            `$XDG_DATA_HOME` (`~/.local/share`).
         base_url: Address of the hub's API, ends in `/v1`. Default: `LITELLM_BASE_URL`.
         api_key: Key for the hub. Default: `LITELLM_API_KEY`. It stays in the kernel.
 
     Attributes:
         models: Names of the models that the key may use, as last seen.
         status: How the hub was when last asked: `state` ("checking" or a `HubState`), `reason`, `remedy`.
+        saving: Whether the conversation is on disk: `state` ("saved", "copy" or "failed"), `reason`, `remedy`.
+        meters: Budget and context used, see `widgets.meters.Meters.read`.
+
+    Raises:
+        StoreError: The conversation is not there, or cannot be read.
+        ValueError: A setting or a tool cannot be used; the message says which and why.
     """
 
-    _esm = _one_module(_SCRIPTS)
-    _css = (_STATIC / "chat.css").read_text(encoding="utf-8")
+    _esm = assets.text("chat.js")
+    _css = assets.text("chat.css")
 
+    kind = traitlets.Unicode("chat").tag(sync=True)
     model = traitlets.Unicode("").tag(sync=True)
-    models = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    temperature = traitlets.Float(None, allow_none=True, min=0, max=2).tag(sync=True)
-    max_tokens = traitlets.Int(None, allow_none=True, min=1).tag(sync=True)
-    system_prompt = traitlets.Unicode("").tag(sync=True)
-    status = traitlets.Dict(_CHECKING).tag(sync=True)
+    saving = traitlets.Dict().tag(sync=True)
+    meters = traitlets.Dict().tag(sync=True)
+    tools = traitlets.List(traitlets.Dict()).tag(sync=True)
 
     def __init__(
         self,
@@ -70,168 +86,236 @@ class ChatPanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipy
         system_prompt: str = "",
         temperature: float | None = None,
         max_tokens: int | None = None,
+        tools: Iterable[Callable[..., Any] | Tool] = (),
+        approve: str = "ask",
+        conversation: str | None = None,
+        folder: str | Path | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
     ) -> None:
-        self._client = HubClient(base_url, api_key)
-        self._conversation = Conversation(self.send)
-        self._stream: ChatStream | None = None
-        self._lock = threading.Lock()
-        self._check_lock = threading.Lock()
-        super().__init__(model=model, system_prompt=system_prompt, temperature=temperature, max_tokens=max_tokens)
-        self._stay_on_the_subshell()
-        self.on_msg(self._on_message)
+        self.toolbox = Toolbox(tools, approve)
+        self.library = Library.at(folder)
+        self._session = self.library.open(conversation) if conversation else self.library.new()
+        self._meters = Meters()
+        self._turn = threading.RLock()  # held while it is decided what is asked next, and in which conversation
+        super().__init__(
+            base_url,
+            api_key,
+            model=model or self._session.conversation.model,
+            system_prompt=system_prompt or self._session.conversation.system_prompt,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            tools=self.toolbox.describe(),
+        )
+        self._feed = Feed(self.send, self._session.conversation)
+        self._watch(self._session)
+        self._actions, self._requests = answer_requests(self)
+        self.observe(lambda _: self.show_meters(), "model")
+        self.show_meters()
         self.refresh()
+
+    @property
+    def conversation(self) -> str:
+        """Id of the conversation on screen: `ChatPanel(conversation=…)` goes on with it in another kernel."""
+        return self._session.id
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The conversation so far, oldest first: `role`, `content` and, for answers, `model`, `state` and more."""
-        return [_as_message(entry) for entry in self._conversation.entries()]
+        """What is on screen, oldest first: `role`, `content` and, for answers, `model`, `state`, `figures` and more."""
+        return [_as_message(entry) for entry in self._session.conversation.entries()]
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """What is on screen as a data frame, one row for each prompt and answer; see `widgets.history.as_frame`."""
+        return as_frame(self._session.conversation.entries())
 
     @property
     def busy(self) -> bool:
-        """True while an answer is streaming."""
-        return self._stream is not None
+        """True while an answer is being written."""
+        return self._session.conversation.busy
 
-    def ask(self, text: str) -> None:
-        """Send a prompt. Returns at once; the answer streams into the panel.
+    def ask(self, text: str, attachments: Sequence[str] = ()) -> AnswerHandle:
+        """Send a prompt. Returns at once; the answer streams into the panel. `await` what it returns for the end.
+
+        Args:
+            text: The prompt.
+            attachments: Names of variables of the notebook that go along, as the model can read them.
 
         Raises:
             ValueError: The prompt is blank.
-            RuntimeError: The last answer is still streaming.
+            RuntimeError: The last answer is still being written.
         """
         if not text.strip():
             raise ValueError("The prompt is blank.")
-        with self._lock:
-            if self._stream is not None:
-                raise RuntimeError("The last answer is still streaming; stop() ends it.")
-            answer = self._conversation.ask(text, self.model)
-            try:
-                self._stream = self._open_stream()
-            except HubError as error:
-                self._fail(answer, error)
-                return
-            arguments = (self._stream, answer)
-        threading.Thread(target=self._answer, args=arguments, name="chat-answer", daemon=True).start()
+        refusal: HubError | None = None
+        attached: list[Attached] = []
+        try:
+            attached = self.attached(attachments)
+        except (LookupError, ValueError) as error:
+            refusal = HubError(str(error), "Attach less, or nothing.")
+        with self._turn:
+            session = self._session
+            answer_id = session.conversation.ask(text, self.model, attached, system_prompt=self.system_prompt)
+            return self._start(session, answer_id, refusal)
+
+    def regenerate(self, node_id: str) -> AnswerHandle:
+        """Have another answer written in place of one, as a new branch; see `Conversation.regenerate`."""
+        with self._turn:
+            talk = self._session.conversation
+            return self._start(self._session, talk.regenerate(node_id, self.model, system_prompt=self.system_prompt))
+
+    def edit(self, prompt_id: str, text: str) -> AnswerHandle:
+        """Say something else in place of a prompt, as a new branch; see `Conversation.edit`."""
+        if not text.strip():
+            raise ValueError("The prompt is blank.")
+        with self._turn:
+            talk = self._session.conversation
+            answer_id = talk.edit(prompt_id, text, self.model, system_prompt=self.system_prompt)
+            return self._start(self._session, answer_id)
 
     def stop(self) -> None:
-        """End the answer that is streaming, if any; its text so far is kept."""
-        stream = self._stream
-        if stream is not None:
-            stream.close()
+        """End the answer that is being written, if any; its text so far is kept."""
+        answering = self._session.answering
+        if answering is not None:
+            answering.stop()
 
     def clear(self) -> None:
-        """Stop, and forget the conversation."""
-        self.stop()
-        self._conversation.clear()
+        """Begin a new conversation; the old one stays saved."""
+        self.show(self.library.new())
 
-    def refresh(self) -> None:
-        """Ask the hub how it is and which models it has. Returns at once; `status` and `models` follow."""
-        threading.Thread(target=self._check, name="chat-check", daemon=True).start()
+    def load(self, conversation_id: str) -> None:
+        """Go on with a saved conversation.
+
+        Raises:
+            StoreError: It is not there, or cannot be read.
+        """
+        self.show(self.library.open(conversation_id))
 
     def close(self) -> None:
-        """Stop, and remove the panel."""
-        self.stop()
+        """Remove the panel. An answer that is being written is stopped unless another panel shows it."""
+        if self.comm is not None:
+            self._feed.close()
+            self._session.watchers.remove(self._show_saving)
+            if self._session.users == 1:
+                self.stop()
+            self.library.release(self._session)
         super().close()
 
-    def _stay_on_the_subshell(self) -> None:
-        """Let messages of views go where the front end sends them.
+    def show(self, session: Session) -> None:
+        """Put a conversation on screen. An answer of the last one goes on being written and saved."""
+        with self._turn:
+            old, self._session = self._session, session
+            self._feed.show(session.conversation)
+            old.watchers.remove(self._show_saving)
+            self._watch(session)
+            if not session.conversation.empty:
+                self.system_prompt = session.conversation.system_prompt
+            self.library.release(old)
+        self.show_meters()
 
-        ipykernel 7.4 diverts them to the shell that last used the comm, in case one of its cells waits for a reply. No
-        cell waits for this panel, but that shell may be busy, and then Stop would come when the answer is over.
+    def replay(self) -> None:
+        """Send all views what is on screen."""
+        self._feed.replay()
+
+    def attached(self, names: Sequence[str]) -> list[Attached]:
+        """Return what goes along with a prompt: variables of the notebook, at most half of the model's context.
+
+        Raises:
+            UnknownVariable: There is no such variable.
+            ValueError: There are too many for the model's context.
         """
-        if hasattr(self.comm, "_reply_subshell_for"):
-            self.comm._reply_subshell_for = None
+        return attach_variables(names, self.model_info.context)
 
-    def _on_message(self, _panel: object, content: dict[str, Any], _buffers: object) -> None:
-        match content.get("type"):
-            case "ask":
-                # A second view of the panel may ask while this one is answering; its prompt stays where it was typed.
-                text = content.get("text")
-                if isinstance(text, str) and text.strip() and not self.busy:
-                    self.ask(text)
-            case "stop":
-                self.stop()
-            case "clear":
-                self.clear()
-            case "refresh":
-                self.refresh()
-            case "replay":
-                self._conversation.replay()
-            case unknown:
-                log.warning("The chat panel got a message of the unknown type %r.", unknown)
+    @property
+    def session(self) -> Session:
+        """The open conversation on screen."""
+        return self._session
 
-    def _open_stream(self) -> ChatStream:
-        if not self.model:
-            bad = self.status.get("state") not in {"checking", HubState.OK}
-            reason, remedy = (self.status["reason"], self.status["remedy"]) if bad else ("No model is chosen.", "")
-            raise HubError(reason, remedy or "Choose a model at the top of the panel.")
-        return self._client.stream_chat(
-            self.model,
-            self._conversation.messages(self.system_prompt),
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
+    @property
+    def client(self) -> HubClient:
+        """The hub behind the panel."""
+        return self._client
+
+    @property
+    def model_info(self) -> ModelInfo:
+        """Context and prices of the model; None in them where not known."""
+        return self._meters.models.get(self.model, ModelInfo())
+
+    def show_meters(self) -> None:
+        """Set the meters to what is known now."""
+        self.meters = self._meters.read(self.model, self._session.conversation.entries())
+
+    def show_tools(self) -> None:
+        """Show which tools the user is asked about."""
+        self.tools = self.toolbox.describe()
+
+    def _start(self, session: Session, answer_id: str, refusal: HubError | None = None) -> AnswerHandle:
+        settings = Settings(self.model, self.system_prompt, self.temperature, self.max_tokens)
+        if refusal is None and not self.model:
+            refusal = self._no_model()
+        session.answering = Answering(
+            session.conversation,
+            answer_id,
+            self._client,
+            settings,
+            self.toolbox,
+            refusal=refusal,
+            on_end=lambda answering: self._after(session, answering),
         )
+        return AnswerHandle(session.answering.start())
 
-    def _answer(self, stream: ChatStream, answer: int) -> None:
-        """Pass an answer from the hub to the conversation; runs on a thread of its own."""
-        pacer = Pacer(lambda text: self._conversation.add(answer, text))
-        error: HubError | None = None
+    def _after(self, session: Session, answering: Answering) -> None:
+        """What is due after an answer; runs on its thread."""
+        self.library.settle(session)
+        self._meters.add_cost(answering.answer().figures.get("cost"))
+        self.show_meters()
+        with contextlib.suppress(StoreError):  # the conversation could not be saved either, and the panel says so
+            self.library.store.remember("model", answering.settings.model)
+        self._check(quietly=answering.error is None)
+
+    def _take_status(self, found: HubStatus) -> None:
+        self._meters.take_status(found)
+        if found.models and not set(found.models) <= set(self._meters.models):
+            self._ask_about_models()
+        if not self.model and found.models:
+            last = self.library.store.setting("model")
+            self.model = last if last in found.models else found.models[0]
+        self.show_meters()
+
+    def _ask_about_models(self) -> None:
         try:
-            for delta in stream:
-                pacer.write(delta.text)
-        except HubError as failure:
-            error = failure
-        except Exception as failure:  # a thread tells nobody, and the panel would wait for ever
-            log.exception("The chat panel failed while it read an answer.")
-            error = HubError(f"The panel failed: {failure!r}.", "The kernel's log has the details.")
-        pacer.close()
-        stream.close()
-        with self._lock:
-            self._stream = None
-        if error is not None:
-            self._fail(answer, error, _figures(stream))
-        else:
-            state = State.STOPPED if stream.closed else State.DONE
-            self._conversation.end(answer, state, figures=_figures(stream))
+            self._meters.models = self._client.model_info()
+        except HubError:
+            self._meters.models = {}  # the meter of the context stays empty; the status tells what is wrong
 
-    def _fail(self, answer: int, error: HubError, figures: dict[str, Any] | None = None) -> None:
-        state = State.CUT if isinstance(error, AnswerCut) and error.partial else State.FAILED
-        self._conversation.end(answer, state, figures=figures, reason=error.reason, remedy=error.remedy)
-        self.refresh()
+    def _watch(self, session: Session) -> None:
+        session.watchers.append(self._show_saving)
+        self._show_saving()
 
-    def _check(self) -> None:
-        with self._check_lock:
-            self.status = _CHECKING
-            found = self._client.status()
-            if found.models:
-                self.models = list(found.models)
-                self.model = self.model or found.models[0]
-            self.status = {"state": found.state.value, "reason": found.reason, "remedy": found.remedy}
+    def _show_saving(self) -> None:
+        saving = self._session.saving
+        self.saving = {"state": saving.state, "reason": saving.reason, "remedy": saving.remedy}
+
+
+def attach_variables(names: Sequence[str], context: int | None) -> list[Attached]:
+    """Return variables of the notebook as what goes along with a prompt, at most half of the model's context.
+
+    Args:
+        names: Names of the variables.
+        context: The model's context in tokens; None where not known.
+
+    Raises:
+        UnknownVariable: There is no such variable.
+        ValueError: There are too many for the context.
+    """
+    found = attach(names, namespace(), token_limit=(context or UNKNOWN_CONTEXT) // 2) if names else []
+    return [Attached(name=one.name, kind=one.kind, text=one.text, tokens=one.tokens) for one in found]
 
 
 def _as_message(entry: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": entry["role"], "content": entry["text"]}
+    message = {"role": entry["role"], "content": entry["text"], "id": entry["id"]}
     if entry["role"] == "assistant":
-        message |= {"model": entry["model"], "state": entry["state"].value, "figures": entry["figures"]}
+        message |= {name: entry[name] for name in ("model", "state", "figures")}
         if entry["reason"]:
             message["error"] = f"{entry['reason']} {entry['remedy']}"
     return message
-
-
-def _figures(stream: ChatStream) -> dict[str, Any]:
-    """Return what an answer took: times in seconds, tokens, cost in the hub's currency; None where not known."""
-    usage, first, duration = stream.usage, stream.time_to_first_token, stream.duration
-    rate = None
-    if usage and first is not None and duration is not None and usage.completion_tokens > 1 and duration > first:
-        # The first token's time is the time to read the prompt; the rate is of those that follow.
-        rate = (usage.completion_tokens - 1) / (duration - first)
-    return {
-        "first_token_s": first,
-        "duration_s": duration,
-        "tokens_per_s": rate,
-        "prompt_tokens": usage.prompt_tokens if usage else None,
-        "completion_tokens": usage.completion_tokens if usage else None,
-        "cost": usage.cost if usage else None,
-        "finish_reason": stream.finish_reason,
-    }

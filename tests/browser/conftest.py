@@ -153,9 +153,9 @@ def _cell(source: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium, one for the run."""
+    """Headless Chromium, one for this folder: Playwright's loop must have ended before other tests run loops."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium

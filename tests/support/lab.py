@@ -39,9 +39,14 @@ def free_ports(count: int) -> list[int]:
             return ports
 
 
-def is_free(port: int) -> bool:
+def answers(address: str, port: int) -> bool:
+    """Whether something listens there."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        return probe.connect_ex((address, port)) == 0
+
+
+def is_free(port: int) -> bool:
+    return not answers("127.0.0.1", port)
 
 
 def read_env(path: Path) -> dict[str, str]:

@@ -21,17 +21,28 @@ class Reply:
         silence_before: Seconds before the headers.
         pause: Seconds between two lines.
         ending: "whole" ends the stream properly, "lost" drops the connection, "silent" says nothing more.
+        refusal: HTTP status and JSON body of a refusal, instead of a stream.
     """
 
-    lines: Sequence[str]
+    lines: Sequence[str] = ()
     silence_before: float = 0.0
     pause: float = 0.0
     ending: str = "whole"
+    refusal: tuple[int, object] | None = None
 
 
 @dataclass
 class ScriptedHub:
-    """The hub's address, its script, and what it saw."""
+    """The hub's address, its script, and what it saw.
+
+    Attributes:
+        url: Address of its API, ends in `/v1`.
+        reply: What it answers to the body of a chat request.
+        models: What it lists.
+        alive_after: Seconds before it answers anything but a chat request.
+        requests: Bodies of the chat requests so far.
+        left: Set as soon as a caller leaves in the middle of an answer.
+    """
 
     url: str = ""
     reply: Callable[[dict[str, Any]], Reply] = lambda body: Reply(answer_lines(["Hello"]))
@@ -44,7 +55,8 @@ class ScriptedHub:
 def chunk(text: str = "", **extra: Any) -> str:
     """Return one event of a stream with `text` as its delta."""
     finish = extra.pop("finish_reason", None)
-    choice = {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
+    delta = extra.pop("delta", {"content": text} if text else {})
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
     body = {"id": "c", "created": 1, "model": "m", "object": "chat.completion.chunk", "choices": [choice], **extra}
     return f"data: {json.dumps(body)}"
 
@@ -56,10 +68,10 @@ def answer_lines(pieces: Sequence[str], *, reason: str = "stop") -> list[str]:
 
 
 @contextmanager
-def scripted_hub() -> Iterator[ScriptedHub]:
-    """Run a `ScriptedHub` on a free port of the loopback interface."""
+def scripted_hub(port: int = 0) -> Iterator[ScriptedHub]:
+    """Run a `ScriptedHub` on a port of the loopback interface; 0 takes a free one."""
     hub = ScriptedHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
+    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(hub))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -95,6 +107,9 @@ def _handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
             reply = hub.reply(body)
             if not self._wait(reply.silence_before):
                 return
+            if reply.refusal is not None:
+                self._json(reply.refusal[1], reply.refusal[0])
+                return
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream; charset=utf-8")
             self.send_header("Transfer-Encoding", "chunked")
@@ -121,9 +136,9 @@ def _handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
         def _chunk(self, data: bytes) -> None:
             self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-        def _json(self, body: object) -> None:
+        def _json(self, body: object, status: int = 200) -> None:
             data = json.dumps(body).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

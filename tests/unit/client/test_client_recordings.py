@@ -58,21 +58,33 @@ def test_an_answer_cut_in_the_middle_is_an_error_that_keeps_the_text(replay: Rep
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "expected", "retry"),
     [
-        ("llama_cpp/down", errors.RuntimeUnavailable),
-        ("ollama/down_stream", errors.RuntimeUnavailable),
-        ("ollama/smollm2_runtime_down", errors.RuntimeUnavailable),
-        ("ollama/missing_plain", errors.RuntimeUnavailable),
-        ("ollama/missing_stream", errors.RuntimeUnavailable),
-        ("ollama/unknown_alias", errors.UnknownModel),
-        ("llama_cpp/long_prompt", errors.PromptTooLong),
-        ("ollama/long_prompt_stream_with_pre_call_checks", errors.PromptTooLong),
-        ("ollama/smollm2_tools", errors.HubError),
+        ("llama_cpp/down", errors.RuntimeUnavailable, True),
+        ("ollama/down_stream", errors.RuntimeUnavailable, True),
+        ("ollama/smollm2_runtime_down", errors.RuntimeUnavailable, True),
+        ("ollama/missing_plain", errors.RuntimeUnavailable, False),
+        ("ollama/missing_stream", errors.RuntimeUnavailable, True),
+        ("ollama/unknown_alias", errors.UnknownModel, False),
+        ("llama_cpp/long_prompt", errors.PromptTooLong, False),
+        ("ollama/long_prompt_stream_with_pre_call_checks", errors.PromptTooLong, False),
+        ("ollama/smollm2_tools", errors.ToolsUnsupported, False),
+        ("llama_cpp/loading", errors.ModelLoading, True),
+        ("gateway/wrong_key", errors.WrongKey, False),
+        ("gateway/expired_key", errors.WrongKey, False),
+        ("gateway/blocked_key", errors.WrongKey, False),
+        ("gateway/over_budget", errors.OverBudget, False),
+        ("gateway/rate_limit_requests", errors.RateLimited, True),
+        ("gateway/rate_limit_tokens", errors.RateLimited, True),
+        ("gateway/parallel_limit", errors.RateLimited, True),
+        ("gateway/model_denied", errors.UnknownModel, False),
+        ("gateway/unknown_model", errors.UnknownModel, False),
+        ("gateway/long_prompt", errors.PromptTooLong, False),
+        ("gateway/bad_temperature", errors.HubError, False),
     ],
 )
 def test_a_refusal_becomes_the_exception_that_names_it(
-    replay: Replay, name: str, expected: type[errors.HubError]
+    replay: Replay, name: str, expected: type[errors.HubError], retry: bool
 ) -> None:
     with pytest.raises(errors.HubError) as caught:
         list(replay(name).stream_chat("smollm2", PROMPT))
@@ -80,6 +92,33 @@ def test_a_refusal_becomes_the_exception_that_names_it(
     assert caught.value.reason in str(caught.value)
     assert caught.value.remedy in str(caught.value)
     assert caught.value.remedy
+    assert caught.value.retry is retry
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ollama/smollm2_tools", "“smollm2” cannot call tools. Choose a model that can"),
+        ("gateway/rate_limit_requests", "limit of 1 requests a minute is reached. Send again after 01:39:21 UTC"),
+        ("gateway/rate_limit_tokens", "limit of 20 tokens a minute"),
+        ("gateway/parallel_limit", "limit of 0 requests at the same time"),
+        ("gateway/expired_key", "has expired"),
+        ("gateway/blocked_key", "is blocked"),
+        ("gateway/model_denied", "may not use the model “smollm2”"),
+        ("gateway/unknown_model", "no model “smollm2”"),
+        ("gateway/bad_temperature", "type must be number, but is string"),
+    ],
+)
+def test_the_words_say_what_to_do(replay: Replay, name: str, words: str) -> None:
+    with pytest.raises(errors.HubError) as caught:
+        list(replay(name).stream_chat("smollm2", PROMPT))
+    assert words in str(caught.value)
+
+
+def test_the_hubs_wait_after_a_limit_is_passed_on(replay: Replay) -> None:
+    with pytest.raises(errors.RateLimited) as caught:
+        list(replay("gateway/rate_limit_requests").stream_chat("smollm2", PROMPT))
+    assert caught.value.retry_after == 60
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from litellm_hub import errors
-from litellm_hub.client import HubClient, HubState
+from litellm_hub.client import HubClient, HubState, ModelInfo
 from tests.unit.client.scripted_hub import ScriptedHub
 
 MODELS = {"data": [{"id": "smollm2"}, {"id": "phi"}]}
@@ -169,3 +170,55 @@ def test_the_gateways_own_count_is_understood(counted: str, reason: str) -> None
     assert (error.tokens, error.limit) == (int(counted[:4]), 2048)
     assert reason in error.reason
     assert "Shorten" not in error.reason
+
+
+def test_a_key_over_its_budget_still_tells_spend_and_when_it_counts_anew() -> None:
+    info = {"info": {"spend": 5.1, "max_budget": 5.0, "budget_reset_at": "2026-12-01T00:00:00+00:00"}}
+    status = hub_that_says((422, refusal("budget_exceeded")), (200, info)).status()
+    assert status.state is HubState.OVER_BUDGET
+    assert (status.spend, status.max_budget) == (5.1, 5.0)
+    assert status.budget_reset_at == datetime(2026, 12, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("when", [None, "soon", 7])
+def test_a_budget_without_a_date_has_none(when: object) -> None:
+    info = {"info": {"spend": 0.0, "max_budget": None, "budget_reset_at": when}}
+    assert hub_that_says((200, MODELS), (200, info)).status().budget_reset_at is None
+
+
+def hub_with_models(*entries: dict[str, Any]) -> HubClient:
+    answer = httpx.MockTransport(lambda request: httpx.Response(200, json={"data": list(entries)}))
+    return HubClient("http://hub.test/v1", "sk-x1234", transport=answer)
+
+
+def model(name: str, context: object = 4096, read: object = 1e-7, written: object = 2e-7) -> dict[str, Any]:
+    info = {"max_input_tokens": context, "input_cost_per_token": read, "output_cost_per_token": written}
+    return {"model_name": name, "model_info": info}
+
+
+def test_models_have_contexts_and_prices() -> None:
+    client = hub_with_models(model("smollm2"), model("phi", 2048.0, None, None), {"model_name": "bare"})
+    assert client.model_info() == {
+        "smollm2": ModelInfo(4096, 1e-7, 2e-7),
+        "phi": ModelInfo(2048, None, None),
+        "bare": ModelInfo(None, None, None),
+    }
+
+
+def test_of_several_deployments_the_longest_context_and_the_highest_price_count() -> None:
+    client = hub_with_models(model("m", 2048, 1e-7, 5e-7), model("m", 8192, 2e-7, None))
+    assert client.model_info() == {"m": ModelInfo(8192, 2e-7, None)}
+
+
+@pytest.mark.parametrize("entries", [[5], [{}], [{"model_name": "m", "model_info": 7}]])
+def test_a_description_of_another_form_is_a_bad_answer(entries: list[Any]) -> None:
+    with pytest.raises(errors.BadAnswer, match="models"):
+        hub_with_models(*entries).model_info()
+
+
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://proxy")
+    client = HubClient("http://hub.example/v1", "sk-x1234")
+    assert client.status().state is HubState.NOT_CONFIGURED
+    with pytest.raises(errors.NotConfigured, match="proxy"):
+        client.models()

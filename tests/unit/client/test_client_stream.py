@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from litellm_hub import errors
 from litellm_hub.client import ChatStream, HubClient, Message
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 
 PROMPT: list[Message] = [{"role": "user", "content": "Say hi."}]
+
+_SCRAPS = [
+    *(b"data: ", b"\n", b"\r\n\r\n", b"[DONE]", b"event: error\n", b": x\n", b"\xff", b'{"choices": [', b"]}", b"null"),
+    *(
+        b'{"choices":[{"delta":{"content":"a"}}]}',
+        b'{"error": {}}',
+        b'{"usage": {"cost": "x"}}',
+        b"1e999",
+        b'{"error": 5}',
+    ),
+    b'{"choices":[{"delta":{},"finish_reason":"stop"}]}',
+]
 
 
 def mocked(answer: Callable[[httpx.Request], httpx.Response]) -> HubClient:
@@ -91,6 +106,84 @@ def test_a_malformed_stream_is_a_bad_answer(client: HubClient, hub: ScriptedHub,
     hub.reply = lambda body: Reply([line, "data: [DONE]"])
     with pytest.raises(errors.BadAnswer):
         list(client.stream_chat("scripted", PROMPT))
+
+
+@given(st.lists(st.text(min_size=1), max_size=6), st.booleans(), st.data())
+def test_any_cut_of_the_bytes_gives_the_same_deltas(pieces: list[str], crlf: bool, data: st.DataObject) -> None:
+    end = "\r\n\r\n" if crlf else "\n\n"
+    stream = "".join(f"{line}{end}: keep-alive{end}" for line in answer_lines(pieces)).encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    parts = [stream[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    headers = {"content-type": "text/event-stream"}
+    client = mocked(lambda request: httpx.Response(200, headers=headers, content=iter(parts)))
+    answer = client.stream_chat("m", PROMPT)
+    assert [delta.text for delta in answer] == pieces
+    assert answer.usage is not None
+    assert answer.finish_reason == "stop"
+
+
+@given(st.binary(max_size=300) | st.lists(st.sampled_from(_SCRAPS), max_size=12).map(b"".join))
+def test_whatever_comes_ends_in_an_answer_or_an_error_of_the_client(stream: bytes) -> None:
+    headers = {"content-type": "text/event-stream"}
+    client = mocked(lambda request: httpx.Response(200, headers=headers, content=stream))
+    answer = client.stream_chat("m", PROMPT)
+    with contextlib.suppress(errors.AnswerCut, errors.BadAnswer, errors.RuntimeUnavailable):
+        list(answer)
+        assert answer.finish_reason
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["event: error\ndata: the model crashed"],
+        ['event: error\ndata: {"message": "the model crashed"}'],
+        ['data: {"error": "the model crashed"}'],
+        ['data: {"error": {"message": "the model crashed", "code": 500}}'],
+    ],
+)
+def test_an_error_in_the_middle_cuts_the_answer(client: HubClient, hub: ScriptedHub, lines: list[str]) -> None:
+    hub.reply = lambda body: Reply([chunk("Once "), *lines])
+    with pytest.raises(errors.AnswerCut) as caught:
+        list(client.stream_chat("scripted", PROMPT))
+    assert caught.value.partial == "Once "
+    assert caught.value.detail == "the model crashed"
+    assert caught.value.retry
+
+
+def test_an_event_without_end_is_a_bad_answer(client: HubClient) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    headers = {"content-type": "text/event-stream"}
+    with pytest.raises(errors.BadAnswer, match="malformed") as caught:
+        list(mocked(lambda request: httpx.Response(200, headers=headers, content=endless())).stream_chat("m", PROMPT))
+    assert "longer than" in caught.value.detail
+
+
+def test_a_hub_that_hangs_up_before_the_answer_is_no_absent_hub(client: HubClient, hub: ScriptedHub) -> None:
+    hub.reply = lambda body: Reply([": nothing yet"], ending="lost")
+    with pytest.raises(errors.HubUnreachable, match="before the answer began") as caught:
+        list(client.stream_chat("scripted", PROMPT))
+    assert caught.value.retry
+
+
+def test_two_answers_of_one_client_stream_at_the_same_time(client: HubClient, hub: ScriptedHub) -> None:
+    hub.reply = lambda body: Reply([chunk(body["messages"][0]["content"])], ending="silent")
+    streams = [client.stream_chat("scripted", [{"role": "user", "content": text}]) for text in ("one", "two")]
+    threads = [collect(stream)[0] for stream in streams]
+    wait_for(lambda: [stream.text for stream in streams] == ["one", "two"])
+    streams[0].close()
+    threads[0].join(2)
+    assert not threads[0].is_alive()
+    assert threads[1].is_alive(), "closing one answer ended the other"
+    streams[1].close()
+    threads[1].join(2)
+
+
+def test_half_a_surrogate_pair_of_a_prompt_can_be_sent(client: HubClient, hub: ScriptedHub) -> None:
+    list(client.stream_chat("scripted", [{"role": "user", "content": "a\ud83d"}]))
+    assert hub.requests[0]["messages"][0]["content"] == "a?"
 
 
 def test_a_web_page_is_a_bad_answer() -> None:

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import traitlets
 
-from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk, scripted_hub
+from litellm_hub.errors import AnswerCut, HubError
+from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
+from tests.unit.widgets.conftest import Recorded, wait_for
 from widgets import ChatPanel
 
-
-class Recorded(ChatPanel):
-    """A panel that keeps what it sends."""
-
-    def send(self, content: Any, buffers: Any = None) -> None:
-        self.__dict__.setdefault("sent", []).append(content)
-
-    @property
-    def kinds(self) -> list[str]:
-        return [event["type"] for event in self.__dict__.get("sent", [])]
-
-
-def wait_for(condition: Callable[[], bool], timeout: float = 10) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
-
-
-@pytest.fixture
-def hub() -> Iterator[ScriptedHub]:
-    with scripted_hub() as running:
-        yield running
-
-
-@pytest.fixture
-def panel(hub: ScriptedHub) -> Iterator[Recorded]:
-    made = Recorded(base_url=hub.url, api_key="sk-secret-of-the-test")
-    wait_for(lambda: made.status["state"] == "ok")
-    yield made
-    made.close()
-
-
-def receive(panel: ChatPanel, **content: Any) -> None:
-    panel._handle_custom_msg(content, [])
+NewPanel = Callable[..., Recorded]
 
 
 def test_the_panel_finds_models_and_chooses_the_first(panel: Recorded) -> None:
@@ -58,29 +26,29 @@ def test_the_panel_finds_models_and_chooses_the_first(panel: Recorded) -> None:
 
 def test_an_answer_streams_and_brings_its_figures(panel: Recorded, hub: ScriptedHub) -> None:
     hub.reply = lambda body: Reply(answer_lines(["a", "b", "c"]), pause=0.02)
-    receive(panel, type="ask", text="Hello")
-    wait_for(lambda: not panel.busy)
-    wait_for(lambda: panel.kinds[-1] == "end")
-    assert panel.kinds[0] == "begin"
-    assert set(panel.kinds[1:-1]) == {"delta"}
+    panel.sent.clear()
+    panel.receive("ask", text="Hello")
+    panel.done()
+    assert panel.kinds[:2] == ["path", "title"]
+    assert panel.kinds[-1] == "end"
+    assert set(panel.kinds[2:-1]) == {"delta"}
     prompt, answer = panel.messages
-    assert prompt == {"role": "user", "content": "Hello"}
+    assert (prompt["role"], prompt["content"]) == ("user", "Hello")
     assert (answer["content"], answer["state"], answer["model"]) == ("abc", "done", "scripted")
     figures = answer["figures"]
     assert (figures["prompt_tokens"], figures["completion_tokens"], figures["cost"]) == (7, 3, 3.6e-6)
+    assert figures["context_tokens"] == 10
     assert 0 < figures["first_token_s"] < figures["duration_s"]
     assert figures["tokens_per_s"] > 0
+    assert panel.view.entries == panel.session.conversation.entries()
 
 
 def test_settings_are_sent_only_when_set(panel: Recorded, hub: ScriptedHub) -> None:
-    panel.ask("one")
-    wait_for(lambda: not panel.busy)
+    panel.ask("one").wait(10)
     panel.temperature, panel.max_tokens, panel.system_prompt = 0.5, 9, "Be kind."
-    panel.ask("two")
-    wait_for(lambda: not panel.busy)
+    panel.ask("two").wait(10)
     bare, full = hub.requests
-    assert "temperature" not in bare
-    assert "max_tokens" not in bare
+    assert not {"temperature", "max_tokens", "tools"} & set(bare)
     assert (full["temperature"], full["max_tokens"]) == (0.5, 9)
     assert [message["content"] for message in full["messages"]] == ["Be kind.", "one", "Hello", "two"]
 
@@ -89,56 +57,152 @@ def test_stop_keeps_the_text_and_ends_the_request(panel: Recorded, hub: Scripted
     hub.reply = lambda body: Reply([chunk("half an ")], ending="silent")
     panel.ask("Hello")
     wait_for(lambda: panel.messages[-1]["content"] == "half an ")
-    receive(panel, type="stop")
+    panel.receive("stop")
     assert hub.left.wait(2)
-    wait_for(lambda: panel.messages[-1]["state"] == "stopped")
-    assert panel.messages[-1]["content"] == "half an "
+    panel.done()
+    assert (panel.messages[-1]["content"], panel.messages[-1]["state"]) == ("half an ", "stopped")
     hub.reply = lambda body: Reply(answer_lines(["usable"]))
-    wait_for(lambda: not panel.busy)
-    panel.ask("Again")
-    wait_for(lambda: panel.messages[-1]["content"] == "usable")
+    assert panel.ask("Again").wait(10).text == "usable"
 
 
 def test_a_second_prompt_waits_for_the_first_answer(panel: Recorded, hub: ScriptedHub) -> None:
     hub.reply = lambda body: Reply([chunk("x")], ending="silent")
     panel.ask("one")
-    with pytest.raises(RuntimeError, match="still streaming"):
+    with pytest.raises(RuntimeError, match="still being written"):
         panel.ask("two")
-    receive(panel, type="ask", text="two")
+    for message in [
+        {"kind": "ask", "text": "two"},
+        {"kind": "regenerate", "id": panel.messages[1]["id"]},
+        {"kind": "edit", "id": panel.messages[0]["id"], "text": "two"},
+    ]:
+        panel.receive(**message)
     assert [message["content"] for message in panel.messages if message["role"] == "user"] == ["one"]
     with pytest.raises(ValueError, match="blank"):
         panel.ask(" \n")
+    assert panel.view.busy
 
 
-def test_clear_in_the_middle_of_an_answer_leaves_nothing_behind(panel: Recorded, hub: ScriptedHub) -> None:
+def test_two_panels_answer_at_once(new_panel: NewPanel, hub: ScriptedHub) -> None:
     hub.reply = lambda body: Reply([chunk("x")], ending="silent")
-    panel.ask("one")
-    receive(panel, type="clear")
-    wait_for(lambda: not panel.busy)
-    assert panel.messages == []
-    assert panel.kinds[-1] == "clear"
+    one, two = new_panel(), new_panel()
+    one.ask("one")
+    two.ask("two")
+    wait_for(lambda: one.messages[-1]["content"] == two.messages[-1]["content"] == "x")
+    one.stop()
+    one.done()
+    assert two.busy
 
 
-def test_a_cut_answer_keeps_its_text_and_says_why(panel: Recorded, hub: ScriptedHub) -> None:
+def test_a_cut_answer_keeps_its_text_says_why_and_can_be_retried(panel: Recorded, hub: ScriptedHub) -> None:
     hub.reply = lambda body: Reply([chunk("half")], ending="lost")
     panel.ask("one")
-    wait_for(lambda: not panel.busy and panel.messages[-1]["state"] == "cut")
-    assert panel.messages[-1]["content"] == "half"
+    panel.done()
+    cut = panel.view.entries[-1]
+    assert (cut["text"], cut["state"], cut["retry"]) == ("half", "cut", True)
     assert "broke off" in panel.messages[-1]["error"]
+    hub.reply = lambda body: Reply(answer_lines(["whole"]))
+    panel.receive("retry", id=cut["id"])
+    panel.done()
+    assert panel.view.entries[-1]["text"] == "whole"
+    assert panel.view.entries[-1]["branch"] == {"index": 1, "count": 2}
 
 
-def test_without_address_the_panel_says_so_and_a_prompt_fails_readably(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regenerate_edit_branch_and_delete_change_what_the_model_sees(panel: Recorded, hub: ScriptedHub) -> None:
+    hub.reply = lambda body: Reply(answer_lines([f"answer {len(hub.requests)}"]))
+    panel.ask("one").wait(10)
+    panel.ask("two").wait(10)
+    panel.receive("regenerate", id=panel.messages[1]["id"])
+    panel.done()
+    assert [message["content"] for message in panel.messages] == ["one", "answer 3"]
+    panel.receive("branch", id=panel.messages[1]["id"], step=-1)
+    assert [message["content"] for message in panel.messages] == ["one", "answer 1", "two", "answer 2"]
+    panel.receive("edit", id=panel.messages[2]["id"], text="three")
+    panel.done()
+    assert [message["content"] for message in hub.requests[-1]["messages"]] == ["one", "answer 1", "three"]
+    panel.receive("delete", id=panel.messages[2]["id"])
+    assert [message["content"] for message in panel.messages] == ["one", "answer 1", "two", "answer 2"]
+    assert panel.view.entries == panel.session.conversation.entries()
+    panel.receive("delete", id="unknown")
+
+
+def test_deleting_the_answer_that_is_being_written_ends_its_request(panel: Recorded, hub: ScriptedHub) -> None:
+    hub.reply = lambda body: Reply([chunk("x")], ending="silent")
+    handle = panel.ask("one")
+    wait_for(lambda: panel.messages[-1]["content"] == "x")
+    panel.receive("delete", id=panel.messages[0]["id"])
+    assert hub.left.wait(2)
+    assert panel.messages == []
+    assert not panel.view.busy
+    assert handle.wait(10).state == "stopped"
+
+
+def test_a_new_conversation_lets_the_answer_of_the_old_one_go_on(panel: Recorded, hub: ScriptedHub) -> None:
+    go_on = iter([False, True])
+    hub.reply = lambda body: Reply(answer_lines(["x"] * 20), pause=0.02 if next(go_on) is False else 0)
+    handle, first = panel.ask("one"), panel.conversation
+    wait_for(lambda: panel.messages[-1]["content"] != "")
+    assert panel.request("new")["ok"]
+    assert (panel.messages, panel.busy, panel.view.busy) == ([], False, False)
+    assert panel.view.conversation["title"] == ""
+    assert handle.wait(10).text == "x" * 20
+    assert panel.view.entries == []
+    assert panel.request("open", id=first)["ok"]
+    assert panel.view.entries[-1]["text"] == "x" * 20
+    assert panel.view.conversation == {"id": first, "title": "one"}
+
+
+def test_without_address_the_panel_says_so_and_a_prompt_fails_readably(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
     monkeypatch.delenv("LITELLM_BASE_URL", raising=False)
     panel = Recorded(api_key="sk-x1234")
     wait_for(lambda: panel.status["state"] == "not_configured")
-    panel.ask("one")
+    handle = panel.ask("one")
+    panel.done()
     assert panel.messages[-1]["state"] == "failed"
     assert "LITELLM_BASE_URL" in panel.messages[-1]["error"]
+    with pytest.raises(HubError, match="LITELLM_BASE_URL"):
+        handle.wait(10)
+    panel.close()
+
+
+def test_an_answer_can_be_awaited_and_what_went_wrong_is_raised(panel: Recorded, hub: ScriptedHub) -> None:
+    async def ask() -> Any:
+        first = await panel.ask("one")
+        return first, await panel.ask("two")
+
+    first, second = asyncio.run(ask())
+    assert (first.text, str(second), second.state, second.model) == ("Hello", "Hello", "done", "scripted")
+    assert first.figures["completion_tokens"] == 1
+    hub.reply = lambda body: Reply([chunk("half")], ending="lost")
+
+    async def fail() -> None:
+        await panel.ask("three")
+
+    with pytest.raises(AnswerCut) as caught:
+        asyncio.run(fail())
+    assert caught.value.partial == "half"
+    hub.reply = lambda body: Reply([chunk("x")], ending="silent")
+    with pytest.raises(TimeoutError, match="did not end"):
+        panel.ask("four").wait(0.01)
+
+
+def test_the_history_is_a_frame_with_typed_columns(panel: Recorded, hub: ScriptedHub) -> None:
+    empty = panel.history
+    assert empty.empty
+    panel.ask("one").wait(10)
+    frame = panel.history
+    assert list(frame["role"]) == ["user", "assistant"]
+    assert list(frame["text"]) == ["one", "Hello"]
+    assert frame["created"].dt.tz is not None
+    assert frame["completion_tokens"].dtype == "Int64"
+    assert frame["cost"].iloc[1] == pytest.approx(3.6e-6)
+    assert frame["state"].isna().tolist() == [True, False]
+    assert dict(empty.dtypes) == dict(frame.dtypes)
 
 
 def test_neither_key_nor_conversation_is_in_the_state_that_notebooks_save(panel: Recorded) -> None:
-    panel.ask("a secret prompt")
-    wait_for(lambda: not panel.busy)
+    panel.ask("a secret prompt").wait(10)
     state = str(panel.get_state())
     assert "sk-secret" not in state
     assert "secret prompt" not in state
@@ -150,13 +214,39 @@ def test_settings_out_of_range_are_refused(panel: Recorded) -> None:
             setattr(panel, name, value)
 
 
+def test_the_meters_show_spend_budget_and_context(panel: Recorded, hub: ScriptedHub) -> None:
+    assert panel.meters["spend"] == 0.25
+    assert panel.meters["max_budget"] == 5.0
+    assert panel.meters["context_used"] == 0
+    panel.ask("one")
+    panel.done()
+    wait_for(lambda: panel.meters["spend"] == pytest.approx(0.25 + 3.6e-6))
+    assert panel.meters["context_used"] == 8
+
+
+def test_the_model_that_was_used_last_is_chosen_next_time(new_panel: NewPanel, hub: ScriptedHub) -> None:
+    hub.models = ["first", "second"]
+    panel = new_panel()
+    assert panel.model == "first"
+    panel.model = "second"
+    panel.ask("one").wait(10)
+    wait_for(lambda: panel.library.store.setting("model") == "second")
+    assert new_panel().model == "second"
+    hub.models = ["first"]
+    assert new_panel().model == "first"
+    assert new_panel(model="third").model == "third"
+
+
 def test_a_message_of_an_unknown_type_is_logged(panel: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    receive(panel, type="dance")
+    panel.receive("dance")
     assert "dance" in caplog.text
 
 
-def test_the_script_is_one_module_without_imports() -> None:
+def test_a_module_comes_as_bytes_and_an_unknown_one_is_refused(panel: Recorded) -> None:
+    reply = panel.request("module", name="../chat_panel")
+    assert not reply["ok"]
+
+
+def test_the_script_is_one_module() -> None:
     script = str(ChatPanel._esm)
-    assert "import " not in script
-    assert script.count("export ") == 1
-    assert "innerHTML" not in script
+    assert "innerHTML" not in script or "DOMPurify" in script

@@ -1,0 +1,156 @@
+// The list of kept conversations, in a drawer over the panel.
+import { confirmInPlace } from "./confirm.js";
+import { download, h, icon, iconButton, textButton } from "./dom.js";
+import { ago } from "./numbers.js";
+
+const FORMATS = { markdown: "Markdown", notebook: "Notebook", json: "JSON" };
+const PAUSE = 200; // milliseconds without typing before the search
+
+export class Drawer {
+  constructor(channel, notify) {
+    this.channel = channel;
+    this.notify = notify;
+    this.turn = 0;
+    this.button = iconButton("menu", "Conversations", () => this.toggle());
+    this.button.setAttribute("aria-expanded", "false");
+    this.search = h("input", { type: "search", placeholder: "Search titles and texts", "aria-label": "Search conversations" });
+    this.search.addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.#list(), PAUSE);
+    });
+    this.list = h("ul", { class: "lab-chat-conversations", "aria-label": "Conversations" });
+    this.note = h("p", { class: "lab-chat-drawer-note", role: "status" });
+    this.file = h("input", { type: "file", accept: ".json,application/json", class: "lab-chat-unseen", tabindex: "-1", "aria-label": "File to import" });
+    this.file.addEventListener("change", () => this.#import());
+    const head = h("div", { class: "lab-chat-drawer-head" }, h("strong", {}, "Conversations"), iconButton("import", "Import a conversation", () => this.file.click()), iconButton("close", "Close the list", () => this.close()));
+    const begin = h("button", { type: "button", class: "lab-chat-begin", onclick: () => this.begin() }, icon("compose"), "New conversation");
+    const box = h("nav", { class: "lab-chat-drawer-box", "aria-label": "Conversations" }, head, begin, h("div", { class: "lab-chat-search" }, icon("search"), this.search), this.note, this.list, this.file);
+    this.node = h("div", { class: "lab-chat-drawer", hidden: true }, box, h("div", { class: "lab-chat-shade", onclick: () => this.close() }));
+    box.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.close();
+    });
+  }
+
+  toggle() {
+    if (this.node.hidden) this.#open();
+    else this.close();
+  }
+
+  #open() {
+    this.node.hidden = false;
+    this.button.setAttribute("aria-expanded", "true");
+    this.search.focus();
+    this.#list();
+  }
+
+  close() {
+    if (this.node.hidden) return;
+    this.node.hidden = true;
+    this.button.setAttribute("aria-expanded", "false");
+    this.button.focus();
+  }
+
+  /** Begin a new conversation. */
+  async begin() {
+    if (await this.#do("new")) this.close();
+  }
+
+  /** Send a request; say what went wrong; return the reply or null. */
+  async #do(type, fields) {
+    const reply = await this.channel.request(type, fields);
+    this.note.textContent = reply.ok ? "" : `${reply.reason} ${reply.remedy}`;
+    if (!reply.ok) this.notify(this.note.textContent);
+    return reply.ok ? reply : null;
+  }
+
+  async #openConversation(id) {
+    const reply = await this.#do("open", { id });
+    if (reply?.note) this.notify(reply.note);
+    return reply;
+  }
+
+  async #list() {
+    this.turn += 1;
+    const { turn } = this;
+    const query = this.search.value.trim();
+    const reply = await this.#do("conversations", { query });
+    if (!reply || turn !== this.turn) return;
+    this.list.replaceChildren(...reply.items.map((item) => this.#item(item, item.id === reply.current)));
+    if (!reply.items.length) this.note.textContent = query ? "Nothing found." : "No conversation is kept yet.";
+  }
+
+  #item(item, current) {
+    const title = item.title || "Untitled";
+    const open = h("button", { type: "button", class: "lab-chat-conversation", "aria-current": current ? "true" : null });
+    open.append(h("span", { class: "lab-chat-conversation-title" }, title));
+    if (item.snippet) open.append(h("span", { class: "lab-chat-conversation-snippet" }, item.snippet));
+    open.append(h("small", {}, `${ago(item.updated)} · ${item.entries} ${item.entries === 1 ? "entry" : "entries"}`));
+    open.addEventListener("click", async () => {
+      if (current || (await this.#openConversation(item.id))) this.close();
+    });
+    const row = h("li", {}, open);
+    if (item.problem) {
+      open.disabled = true;
+      open.append(h("span", { class: "lab-chat-conversation-problem" }, item.problem));
+    }
+    const tools = h("div", { class: "lab-chat-conversation-tools" });
+    if (item.problem) return row;
+    const remove = async () => {
+      if (await this.#do("remove", { id: item.id })) this.#list();
+    };
+    tools.append(
+      iconButton("edit", `Rename ${title}`, () => this.#rename(item, row), "lab-chat-quiet"),
+      iconButton("export", `Export ${title}`, () => this.#formats(item, row), "lab-chat-quiet"),
+      iconButton("remove", `Remove ${title}`, () => confirmInPlace(`Remove “${title}” for good?`, "Remove", remove, { before: (node) => row.append(node) }), "lab-chat-quiet"),
+    );
+    row.append(tools);
+    return row;
+  }
+
+  #rename(item, row) {
+    const field = h("input", { type: "text", "aria-label": "New title", maxlength: 200 });
+    field.value = item.title;
+    const form = h("div", { class: "lab-chat-confirm" }, field, textButton("Rename", () => save(), "lab-chat-primary"));
+    const save = async () => {
+      const title = field.value.trim();
+      if (title && (await this.#do("rename", { id: item.id, title }))) this.#list();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") save();
+      else if (event.key === "Escape") form.remove();
+      else return;
+      event.stopPropagation();
+      event.preventDefault();
+    });
+    row.querySelector(".lab-chat-confirm")?.remove();
+    row.append(form);
+    field.select();
+    field.focus();
+  }
+
+  #formats(item, row) {
+    const shown = row.querySelector(".lab-chat-confirm");
+    shown?.remove();
+    if (shown?.dataset.what === "export") return;
+    const buttons = Object.entries(FORMATS).map(([format, words]) => textButton(words, () => this.#export(item.id, format)));
+    row.append(h("div", { class: "lab-chat-confirm", "data-what": "export", role: "group", "aria-label": "Export as" }, ...buttons));
+    buttons[0].focus();
+  }
+
+  async #export(id, format) {
+    const reply = await this.#do("export", { id, format });
+    if (!reply) return;
+    download(reply.name, reply.mime, reply.text);
+    this.notify(`${reply.name} is saved with your downloads.`);
+  }
+
+  async #import() {
+    const [file] = this.file.files;
+    this.file.value = "";
+    if (!file) return;
+    const reply = await this.#do("import", { name: file.name, text: await file.text() });
+    if (reply && (await this.#openConversation(reply.id))) this.close();
+  }
+}

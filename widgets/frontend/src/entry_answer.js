@@ -1,0 +1,108 @@
+import { AnswerBody } from "./answer_body.js";
+import { confirmInPlace } from "./confirm.js";
+import { copyText, h, icon, iconButton, textButton } from "./dom.js";
+import { describe } from "./numbers.js";
+import { branchSwitcher, toolbar } from "./toolbar.js";
+
+const NOTES = { stopped: "Stopped", cut: "Answer cut", failed: "No answer" };
+const BUSY = new Set(["streaming", "waiting"]);
+
+/** An answer. Until it comes near the reader it holds plain text only, so that long conversations open at once. */
+export class Answer {
+  constructor(entry, context) {
+    this.context = context;
+    this.id = entry.id;
+    this.entry = entry;
+    this.text = entry.text ?? "";
+    this.body = null;
+    this.plain = h("div", { class: "lab-chat-text lab-chat-plain" }, this.text);
+    this.node = h("div", { class: "lab-chat-entry lab-chat-answer", role: "group", "aria-label": `Answer of ${entry.model || "no model"}`, "data-state": entry.state });
+    this.foot = h("div", { class: "lab-chat-foot" });
+    this.node.append(h("div", { class: "lab-chat-name" }, entry.model || "no model"), this.plain, this.foot);
+    if (BUSY.has(entry.state)) this.hydrate();
+    else this.#fault();
+  }
+
+  get busy() {
+    return BUSY.has(this.entry.state);
+  }
+
+  /** Draw the Markdown and the controls; nothing happens the second time. */
+  hydrate() {
+    if (this.body) return;
+    this.body = AnswerBody.of({ ...this.entry, text: this.text }, this.context, (call, allow, always) => this.context.send("approve", { id: this.id, call, allow, always }));
+    this.plain.replaceWith(this.body.node);
+    this.plain = null;
+    if (this.busy) this.#waitingDots();
+    else this.#finish();
+  }
+
+  add(text) {
+    this.text += text;
+    this.hydrate();
+    this.dots?.remove();
+    this.body.add(text);
+  }
+
+  /** A tool call is new or changed, and with it the answer's state. */
+  call(call, state) {
+    this.hydrate();
+    this.body.call(call);
+    if (state) this.entry.state = this.node.dataset.state = state;
+    if (call.state === "asking") this.dots?.remove();
+    else if (this.busy) this.#waitingDots();
+  }
+
+  end(entry) {
+    this.hydrate();
+    this.entry = { ...this.entry, ...entry };
+    for (const call of entry.calls ?? []) this.body.call(call);
+    this.node.dataset.state = entry.state;
+    if (this.busy) return;
+    this.#finish();
+    this.#fault();
+  }
+
+  #waitingDots() {
+    this.dots ??= h("div", { class: "lab-chat-dots", role: "img", "aria-label": "The model is at work" }, h("i"), h("i"), h("i"));
+    this.body.node.after(this.dots);
+  }
+
+  #finish() {
+    this.dots?.remove();
+    this.body.end();
+    this.foot.replaceChildren(...[this.#figures(), this.#tools()].filter(Boolean));
+  }
+
+  #figures() {
+    const parts = describe(this.entry.figures).map(({ label, value, title }) => h("span", { title }, label ? `${label} ` : null, value));
+    if (NOTES[this.entry.state] && !this.entry.reason) parts.unshift(h("strong", {}, NOTES[this.entry.state]));
+    return parts.length ? h("span", { class: "lab-chat-figures" }, ...parts) : null;
+  }
+
+  #tools() {
+    const { context } = this;
+    if (context.readonly) return null;
+    const guarded = (name, label, act) => iconButton(name, label, () => context.whenIdle(act), "lab-chat-quiet lab-chat-guarded");
+    const copy = iconButton("copy", "Copy the answer", async () => context.notify((await copyText(this.text)) ? "The answer is copied." : "The page may not copy."), "lab-chat-quiet");
+    const again = guarded("again", "Answer again", () => context.send("regenerate", { id: this.id }));
+    const remove = guarded("remove", "Delete the answer", () =>
+      confirmInPlace(context.question(this.id, "answer"), "Delete", () => context.send("delete", { id: this.id }), { before: (node) => this.node.append(node) }),
+    );
+    const branch = branchSwitcher(this.entry.branch, (step) => context.whenIdle(() => context.send("branch", { id: this.id, step })), (name, label, act) =>
+      iconButton(name, label, act, "lab-chat-quiet lab-chat-guarded"),
+    );
+    return toolbar("This answer", branch, copy, again, remove);
+  }
+
+  /** Say what went wrong and what helps. */
+  #fault() {
+    this.faultNode?.remove();
+    const { reason, remedy, retry, state } = this.entry;
+    if (!reason && state !== "cut") return;
+    const what = h("strong", {}, `${NOTES[state] ?? state}. ${reason ?? ""}`.trim());
+    const again = retry === false || this.context.readonly ? null : textButton("Try again", () => this.context.whenIdle(() => this.context.send("retry", { id: this.id })), "lab-chat-guarded");
+    this.faultNode = h("div", { class: "lab-chat-fault" }, icon("warn"), h("div", {}, what, remedy ? h("div", {}, remedy) : null), again);
+    this.foot.before(this.faultNode);
+  }
+}

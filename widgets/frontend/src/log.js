@@ -1,0 +1,145 @@
+// The visible path of the conversation. Entries far from the reader stay plain text: 500 messages open at once, and
+// stream as cheaply as five.
+import { Answer } from "./entry_answer.js";
+import { Prompt } from "./entry_prompt.js";
+import { h, iconButton } from "./dom.js";
+
+const NEAR_BOTTOM = 48; // pixels: whoever is this near the end of the conversation follows it
+const MARGIN = "900px 0px"; // what is this near to the visible part gets drawn
+const BUDGET = 10; // milliseconds of drawing in one go
+
+export class Log {
+  /** @param {object} context what entries need: `formulas`, `send`, `notify`, `whenIdle`, `focusComposer` */
+  constructor(context, welcome) {
+    this.context = { ...context, onchange: () => this.#follow(), question: (id, what) => this.#question(id, what) };
+    this.welcome = welcome;
+    this.entries = [];
+    this.byId = new Map();
+    this.queue = new Set();
+    this.following = true;
+    this.list = h("div", { class: "lab-chat-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" });
+    this.toEnd = iconButton("down", "Go to the end of the conversation", () => this.goToEnd(), "lab-chat-to-end");
+    this.toEnd.hidden = true;
+    this.node = h("div", { class: "lab-chat-middle" }, this.list, this.toEnd);
+    this.list.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.observer = globalThis.IntersectionObserver && new IntersectionObserver((seen) => this.#seen(seen), { root: this.list, rootMargin: MARGIN });
+    this.show([]);
+  }
+
+  /** Show other entries in place of all. */
+  show(entries) {
+    this.keep(0, entries);
+  }
+
+  /** Keep the first `count` entries, and show these after them. */
+  keep(count, entries) {
+    for (const entry of this.entries.splice(count)) {
+      this.byId.delete(entry.id);
+      this.queue.delete(entry);
+      this.observer?.unobserve(entry.node);
+      entry.node.remove();
+    }
+    const fresh = entries.map((entry) => this.#make(entry));
+    this.welcome.remove();
+    this.list.append(...fresh.map((entry) => entry.node));
+    if (!this.entries.length) this.list.append(this.welcome);
+    this.following = true;
+    this.#hydrateLast(fresh);
+    for (const entry of fresh) this.observer ? this.observer.observe(entry.node) : entry.hydrate();
+    this.#follow();
+  }
+
+  #make(entry) {
+    const made = entry.role === "user" ? new Prompt(entry, this.context) : new Answer(entry, this.context);
+    this.entries.push(made);
+    this.byId.set(made.id, made);
+    made.node.entry = made;
+    return made;
+  }
+
+  // What the reader sees first is drawn first, from the end.
+  #hydrateLast(fresh) {
+    const deadline = performance.now() + BUDGET;
+    for (const entry of fresh.slice(-6).reverse()) {
+      entry.hydrate();
+      if (performance.now() > deadline) break;
+    }
+  }
+
+  #seen(changes) {
+    for (const { isIntersecting, target } of changes) {
+      if (!isIntersecting || !target.entry) continue;
+      this.observer.unobserve(target);
+      this.queue.add(target.entry);
+    }
+    this.#drain();
+  }
+
+  #drain() {
+    if (this.draining || !this.queue.size) return;
+    this.draining = true;
+    const idle = globalThis.requestIdleCallback ?? ((work) => setTimeout(work, 1));
+    idle(
+      () => {
+        this.draining = false;
+        const deadline = performance.now() + BUDGET;
+        for (const entry of this.queue) {
+          this.queue.delete(entry);
+          entry.hydrate();
+          if (performance.now() > deadline) break;
+        }
+        this.#drain();
+      },
+      { timeout: 200 },
+    );
+  }
+
+  add(id, text) {
+    this.byId.get(id)?.add(text);
+  }
+
+  call(id, call, state) {
+    this.byId.get(id)?.call(call, state);
+    this.#follow();
+  }
+
+  end(answer) {
+    this.byId.get(answer.id)?.end(answer);
+    this.#follow();
+  }
+
+  goToEnd() {
+    this.following = true;
+    this.#follow();
+  }
+
+  /** The last prompt, for the key that edits it. */
+  get lastPrompt() {
+    return this.entries.findLast((entry) => entry instanceof Prompt);
+  }
+
+  // One write of the scroll position a frame, after all changes, so that the page is laid out once.
+  #follow() {
+    if (!this.following || this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      if (this.following) this.list.scrollTop = this.list.scrollHeight;
+    });
+  }
+
+  #scrolled() {
+    const rest = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight;
+    const up = this.list.scrollTop < (this.lastTop ?? 0);
+    this.lastTop = this.list.scrollTop;
+    // Content that grows moves the end away without anybody scrolling: only going up ends the following.
+    if (rest < NEAR_BOTTOM) this.following = true;
+    else if (up) this.following = false;
+    this.toEnd.hidden = rest < 300;
+  }
+
+  #question(id, what) {
+    const after = this.entries.length - 1 - this.entries.findIndex((entry) => entry.id === id);
+    if (!after) return `Delete this ${what}?`;
+    return `Delete this ${what} and ${after === 1 ? "the entry" : `the ${after} entries`} after it?`;
+  }
+}

@@ -1,0 +1,93 @@
+// Markdown with formulas: marked's lexer and two additions, $…$ and its kin within a line and in blocks of their own.
+import { Lexer, Marked, Parser } from "marked";
+
+// A dollar sign is more often money than mathematics. So, as in pandoc: no space after the opening one and none before
+// the closing one, and no letter or digit after that. Lengths are bounded, or unclosed formulas would cost their square.
+const INLINE = [
+  { rule: /^\$\$((?:\\[^]|[^\\$]){1,4000}?)\$\$/, display: true },
+  { rule: /^\$(?![\s$])((?:\\.|[^\\$\n`]){1,1000}?)(?<!\s)\$(?![\w$])/, display: false },
+  { rule: /^\\\(((?:\\[^)]|[^\\`]){1,2000}?)\\\)/, display: false },
+  { rule: /^\\\[((?:\\[^\]]|[^\\`]){1,4000}?)\\\]/, display: true },
+];
+const BLOCK = /^ {0,3}(\$\$|\\\[)/;
+const CLOSE = { $$: "$$", "\\[": "\\]" };
+const INTERRUPTS = /\n(?= {0,3}(?:\$\$|\\\[))/;
+const BLANK_LINE = /\n[ \t]*\n/;
+const MASKED = /\$(?![\s$])(?:\\.|[^\\$\n`]){1,1000}?(?<!\s)\$(?![\w$])|\$\$(?:\\[^]|[^\\$]){1,4000}?\$\$|\\\((?:\\[^)]|[^\\`]){1,2000}?\\\)|\\\[(?:\\[^\]]|[^\\`]){1,4000}?\\\]/g;
+
+const inlineMath = {
+  name: "inlineMath",
+  level: "inline",
+  start: (source) => source.match(/\$|\\[([]/)?.index,
+  tokenizer(source) {
+    for (const { rule, display } of INLINE) {
+      const match = rule.exec(source);
+      if (match) return { type: "inlineMath", raw: match[0], text: match[1].trim(), display };
+    }
+    return undefined;
+  },
+  renderer: ({ raw, text, display }) => slot({ kind: "math", raw, text, display }),
+};
+
+const blockMath = {
+  name: "blockMath",
+  level: "block",
+  start(source) {
+    const end = source.indexOf("\n\n");
+    const match = INTERRUPTS.exec(end < 0 ? source : source.slice(0, end));
+    return match ? match.index + 1 : undefined;
+  },
+  tokenizer(source) {
+    const open = BLOCK.exec(source);
+    if (!open) return undefined;
+    const blank = source.search(BLANK_LINE);
+    const close = source.indexOf(CLOSE[open[1]], open[0].length);
+    if (close >= 0 && (blank < 0 || close < blank)) {
+      const rest = /^[ \t]*(?:\n|$)/.exec(source.slice(close + 2));
+      if (!rest) return undefined; // words follow on the line: a formula within a paragraph
+      const raw = source.slice(0, close + 2 + rest[0].length);
+      return { type: "blockMath", raw, text: source.slice(open[0].length, close).trim(), display: true };
+    }
+    if (blank >= 0) return undefined;
+    // It may still be closed by what follows; until then it is a paragraph that nothing interrupts.
+    return { type: "paragraph", raw: source, text: source, tokens: this.lexer.inline(source.trim(), []), open: true };
+  },
+  renderer: ({ raw, text, display }) => `<p>${slot({ kind: "math", raw: raw.trim(), text, display })}</p>`,
+};
+
+// What the sanitiser must not see as HTML (code, formulas, boxes) leaves the text for a slot and comes back as nodes.
+// The secret makes sure that an answer cannot write a slot of its own.
+const SECRET = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("");
+let slots = [];
+
+function slot(content, tag = "span") {
+  slots.push(content);
+  return `<${tag} data-slot="${SECRET}-${slots.length - 1}"></${tag}>`;
+}
+
+const marked = new Marked({
+  gfm: true,
+  extensions: [inlineMath, blockMath],
+  hooks: { emStrongMask: (source) => source.replace(MASKED, (formula) => "a".repeat(formula.length)) },
+  renderer: {
+    code: ({ text, lang }) => slot({ kind: "code", text, language: (lang ?? "").trim().split(/[\s{,]/)[0] }, "pre"),
+    checkbox: ({ checked }) => slot({ kind: "checkbox", checked }),
+  },
+});
+
+/** Return the top-level blocks of a text; `links` are the reference definitions known so far and gets those found. */
+export function lex(text, links) {
+  const lexer = new Lexer(marked.defaults);
+  lexer.tokens.links = links;
+  return lexer.lex(text);
+}
+
+/** Return a block as HTML that must be sanitised, and a function that finds the content of a slot by its attribute. */
+export function toHtml(token) {
+  slots = [];
+  const html = Parser.parse([token], marked.defaults);
+  const found = slots;
+  slots = [];
+  const content = (name) => (name?.startsWith(`${SECRET}-`) ? found[Number(name.slice(SECRET.length + 1))] : undefined);
+  return { html, content };
+}

@@ -1,0 +1,77 @@
+import { h, iconButton, uniqueId } from "./dom.js";
+import { bind, set } from "./traits.js";
+
+/** System prompt, temperature and longest answer; the last two say "hub's default" and are sent only when set. */
+export function makeSettings(model) {
+  const id = uniqueId("settings");
+  const box = h("div", { class: "lab-chat-settings", id, hidden: true, role: "group", "aria-label": "Settings" });
+  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model)));
+  const tools = makeTools(model);
+  if (tools) box.append(tools);
+  const toggle = (open) => {
+    box.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+  };
+  const button = iconButton("settings", "Settings", () => toggle(box.hidden), "lab-chat-second");
+  button.setAttribute("aria-expanded", "false");
+  button.setAttribute("aria-controls", id);
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    toggle(false);
+    button.focus();
+  });
+  return { box, button };
+}
+
+function makeSystemPrompt(model) {
+  const area = h("textarea", { rows: 2, placeholder: "What the model should know or how it should answer (optional)" });
+  area.addEventListener("change", () => set(model, "system_prompt", area.value));
+  bind(model, "system_prompt", (value) => {
+    area.value = value ?? "";
+  });
+  return h("label", { class: "lab-chat-field" }, "System prompt", area);
+}
+
+function makeTemperature(model) {
+  const slider = h("input", { type: "range", min: 0, max: 2, step: 0.05, "aria-label": "Temperature" });
+  const value = h("output", { class: "lab-chat-value" });
+  const reset = h("button", { type: "button", class: "lab-chat-link", onclick: () => set(model, "temperature", null) }, "reset");
+  slider.addEventListener("input", () => set(model, "temperature", Number(slider.value)));
+  bind(model, "temperature", (temperature) => {
+    const isSet = temperature != null;
+    slider.value = isSet ? temperature : 1;
+    slider.classList.toggle("lab-chat-unset", !isSet);
+    slider.setAttribute("aria-valuetext", isSet ? String(temperature) : "hub's default");
+    value.textContent = isSet ? temperature.toFixed(2) : "hub's default";
+    reset.hidden = !isSet;
+  });
+  return h("div", { class: "lab-chat-field" }, h("span", {}, "Temperature ", value, " ", reset), slider);
+}
+
+function makeMaxTokens(model) {
+  const input = h("input", { type: "number", min: 1, step: 1, placeholder: "hub's default", "aria-label": "Longest answer in tokens" });
+  input.addEventListener("change", () => {
+    const number = Math.floor(Number(input.value));
+    set(model, "max_tokens", input.value.trim() && number >= 1 ? number : null);
+    input.value = model.get("max_tokens") ?? "";
+  });
+  bind(model, "max_tokens", (value) => {
+    input.value = value ?? "";
+  });
+  return h("label", { class: "lab-chat-field" }, "Longest answer (tokens)", input);
+}
+
+/** The functions that the model may call, if there are any. */
+function makeTools(model) {
+  const tools = model.get("tools") ?? [];
+  if (!tools.length) return null;
+  const list = h("ul", { class: "lab-chat-tool-list" });
+  bind(model, "tools", (all) => {
+    const items = (all ?? []).map(({ name, description, approval }) =>
+      h("li", {}, h("code", {}, name), ` ${description} `, h("small", {}, approval === "always" ? "runs without asking" : "asks first")),
+    );
+    list.replaceChildren(...items);
+  });
+  return h("div", { class: "lab-chat-field" }, "Tools the model may call", list);
+}
