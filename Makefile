@@ -50,5 +50,8 @@ molecule: venv ## try a SCENARIO of ansible/molecule (containers) from nothing o
 bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); ARGS=--panel-only leaves the peers out
 	@.venv/bin/python -m benchmarks.chat $(ARGS)
 
+bench-usage: venv ## measure the usage library on logs of 1 and 10 million requests (under 25 minutes, 20 GB of disk)
+	@.venv/bin/python -m benchmarks.usage $(ARGS)
+
 lock: venv ## write the locked requirements anew from the *.in files
 	@.venv/bin/python ansible/lock.py
