@@ -26,8 +26,14 @@ LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already,
 # worker, and so a lab, a host or a browser.
 GROUPS = {
     "molecule": ["tests/molecule"],
-    "lab": ["tests/engine", "tests/integration/test_"],
-    "browser": ["tests/browser", "tests/integration/test_notebooks", "tests/integration/test_usage"],
+    "lab": ["tests/integration/test_"],
+    "browser": [
+        "tests/frontend",
+        "tests/browser",
+        "tests/engine",
+        "tests/integration/test_notebooks",
+        "tests/integration/test_usage",
+    ],
     "host": ["tests/host"],
     "ollama": ["tests/integration/test_ollama_lab", "tests/integration/test_role_ollama"],
     "mirror": ["tests/integration/test_models_mirror"],
@@ -66,6 +72,7 @@ def lab_variables(home: Path) -> dict[str, object]:
         "jupyter_port": jupyter,
         "runtime_port": runtime,
         "lab_runtime": "llama_cpp",
+        "usage_refresh_seconds": 5,
     }
 
 

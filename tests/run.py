@@ -104,10 +104,10 @@ def main() -> None:
         sys.exit(0 if lint() else 1)
     install_missing()
     linted = lint()
+    if not linted:
+        print("\nThe linters found something, see above. The tests run all the same.", flush=True)
     with engine():
         tested = run([sys.executable, "-m", "pytest", *(arguments or WORKERS)], cwd=ROOT) == 0
-    if not linted:
-        print("The linters found something, see above.", file=sys.stderr)
     sys.exit(0 if linted and tested else 1)
 
 
