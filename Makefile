@@ -1,16 +1,17 @@
 # `make` prints this list; ARGS passes options to the playbook, e.g. make up ARGS="-e hub_port=4200 -e lab_home=/srv/lab"
 PYTHON ?= python3
 ARGS ?=
+SCENARIO ?= containers
 play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 
 # Byte code makes every later run faster; a stray setting in the caller's shell must not switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint docs molecule lock
+.PHONY: help venv up login down clean-lab test test-fast lint frontend docs molecule lock bench-chat bench-usage
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv:
 	@$(PYTHON) ansible/bootstrap.py
@@ -36,11 +37,21 @@ test-fast: venv ## unit tests only, in seconds
 lint: venv ## ansible-lint, ruff, mypy
 	@.venv/bin/python tests/run.py --lint-only
 
-docs: venv ## write the roles' pages anew from their argument specifications
-	@.venv/bin/python ansible/docs.py
+frontend: venv ## build the panels' scripts and styles from widgets/frontend
+	@cd widgets/frontend && export PATH="$(CURDIR)/.venv/bin:$$PATH" && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
-molecule: venv ## try the profile `containers` from nothing on a host in a container (root, Docker)
-	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers
+docs: venv ## write the roles' pages and the packages' API pages anew
+	@.venv/bin/python ansible/docs.py
+	@.venv/bin/python ansible/api_docs.py
+
+molecule: venv ## try a SCENARIO of ansible/molecule (containers) from nothing on a host in a container (root, Docker)
+	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s $(SCENARIO)
+
+bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); ARGS=--panel-only leaves the peers out
+	@.venv/bin/python -m benchmarks.chat $(ARGS)
+
+bench-usage: venv ## measure the usage library on logs of 1 and 10 million requests (under 25 minutes, 20 GB of disk)
+	@.venv/bin/python -m benchmarks.usage $(ARGS)
 
 lock: venv ## write the locked requirements anew from the *.in files
 	@.venv/bin/python ansible/lock.py

@@ -8,19 +8,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.doubles.scripted_model import NAME, scripted_model
 from tests.support.gateway import Gateway, another_gateway
-from tests.support.lab import Lab, free_ports, playbook
+from tests.support.lab import Lab, catalogue, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
 from tests.unit.client.scripted_hub import ScriptedHub
 
 # The same examples in every run, however busy the machine is.
-settings.register_profile("lab", deadline=None, derandomize=True, database=None)
+_PHASES = (Phase.explicit, Phase.generate, Phase.shrink)  # explaining a failure takes minutes
+settings.register_profile("lab", deadline=None, derandomize=True, database=None, phases=_PHASES)
 settings.load_profile("lab")
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
+# What the workers of `make test` take one after the other, the longest first; see README.md. A group's tests share a
+# worker, and so a lab, a host or a browser.
+GROUPS = {
+    "molecule": ["tests/molecule"],
+    "lab": ["tests/integration/test_"],
+    "browser": [
+        "tests/frontend",
+        "tests/browser",
+        "tests/engine",
+        "tests/integration/test_notebooks",
+        "tests/integration/test_usage",
+    ],
+    "host": ["tests/host"],
+    "ollama": ["tests/integration/test_ollama_lab", "tests/integration/test_role_ollama"],
+    "mirror": ["tests/integration/test_models_mirror"],
+    "modules": ["tests/integration/test_ollama_", "tests/integration/test_image_"],
+    "contract": ["tests/doubles_contract"],
+    "unit": ["tests/unit"],
+}
+
+
+def group_of(path: str) -> str:
+    """The group whose longest prefix the path begins with."""
+    fitting = [
+        (len(prefix), group) for group, prefixes in GROUPS.items() for prefix in prefixes if path.startswith(prefix)
+    ]
+    return max(fitting)[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name each test's group, and in a worker put the groups into their order."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid)))
+    if hasattr(config, "workerinput"):
+        order = list(GROUPS)
+        items.sort(key=lambda item: order.index(group_of(item.nodeid)))
 
 
 def lab_variables(home: Path) -> dict[str, object]:
@@ -34,6 +72,7 @@ def lab_variables(home: Path) -> dict[str, object]:
         "jupyter_port": jupyter,
         "runtime_port": runtime,
         "lab_runtime": "llama_cpp",
+        "usage_refresh_seconds": 5,
     }
 
 
@@ -52,7 +91,7 @@ def lab(lab_folder: Path) -> Iterator[Lab]:
     if os.environ.get(LAB_OF_CALLER):
         yield Lab(Path(os.environ[LAB_OF_CALLER]))
         return
-    variables = lab_variables(lab_folder / "lab")
+    variables = lab_variables(lab_folder / "lab") | {"lab_models": catalogue()}
     run = playbook("site", variables)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     yield Lab(lab_folder / "lab")

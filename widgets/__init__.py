@@ -1,6 +1,6 @@
-"""The ipywidgets front end of the lab: `ChatPanel`, `ComparePanel`, and `%load_ext widgets` for the magic `%%chat`."""
+"""The ipywidgets front end of the lab: the chat panels, the usage dashboard, and `%load_ext widgets` for `%%chat`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from widgets.chat_panel import ChatPanel
 from widgets.compare_panel import ComparePanel
@@ -8,7 +8,9 @@ from widgets.compare_panel import ComparePanel
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["ChatPanel", "ComparePanel"]
+    from widgets.usage_dashboard import UsageDashboard
+
+__all__ = ["ChatPanel", "ComparePanel", "UsageDashboard"]
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:
@@ -16,3 +18,12 @@ def load_ipython_extension(shell: "InteractiveShell") -> None:
     from widgets.magic import load
 
     load(shell)
+
+
+def __getattr__(name: str) -> Any:
+    # Charts and tables take seconds to load, which a chat need not wait for.
+    if name == "UsageDashboard":
+        from widgets.usage_dashboard import UsageDashboard
+
+        return UsageDashboard
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,7 @@ options:
     type: str
     default: ''
   ledger:
-    description: File that keeps the digests of first pulls.
+    description: File that keeps the digests of first pulls, and the names of the images that this lab built.
     type: path
     required: true
   target:
@@ -105,13 +105,13 @@ class Image:
     def is_there(self, name: str) -> bool:
         return bool(self.engine.version) and self.docker("image", "inspect", name)[0] == 0
 
-    def ledger(self) -> dict[str, str]:
+    def ledger(self) -> dict:
         path = Path(self.params["ledger"])
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def record(self, digest: str) -> None:
-        """Keep the digest of a first pull."""
-        known = {**self.ledger(), self.params["reference"]: digest}
+    def record(self, entry: str, value: str | list[str]) -> None:
+        """Keep the digest of a first pull, or the names of built images."""
+        known = {**self.ledger(), entry: value}
         temporary = os.path.join(self.module.tmpdir, "images.json")
         Path(temporary).write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
         self.module.atomic_move(temporary, self.params["ledger"])
@@ -143,7 +143,7 @@ class Image:
         if not digest:
             _, listed, _ = self.docker("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
             digest = next(entry.partition("@")[2] for entry in json.loads(listed) if entry.startswith(f"{repository}@"))
-            self.record(digest)
+            self.record(reference, digest)
         return f"{repository}@{digest}"
 
     def built(self) -> str:
@@ -211,10 +211,15 @@ class Image:
                 raise ImageError(f"The base image could not be made: {given.stderr.strip()}")
 
     def remove_older(self, name: str) -> None:
-        """Remove this lab's unused images of the same target but the newest; the engine keeps those in use."""
-        _, listed, _ = self.docker("images", "--format", "{{.Repository}}:{{.Tag}}", name.partition(":")[0])
-        for old in [entry for entry in listed.split() if entry != name][1:]:
+        """Remove what this lab built before, but for the newest; the engine keeps what is in use.
+
+        Other labs' images of the same target may be wanted while nothing runs on them.
+        """
+        entry = f"built/{self.params['target']}"
+        earlier = [known for known in self.ledger().get(entry, []) if known != name]
+        for old in earlier[:-1]:
             self.docker("image", "rm", old)
+        self.record(entry, [*earlier[-1:], name])
 
 
 def files_of(path: Path) -> list[Path]:

@@ -65,6 +65,7 @@ sources:
 
 import ctypes.util
 import dataclasses
+import importlib.util
 import os
 import platform
 import shutil
@@ -297,6 +298,16 @@ class Preflight:
                     runtime,
                     "llama.cpp needs the library libgomp, which is not here",
                     "Install it, on Debian and Ubuntu: apt-get install libgomp1",
+                )
+            )
+        unpacks = shutil.which("zstd") or importlib.util.find_spec("zstandard")
+        if runtime == "ollama" and not unpacks and not self.installed("ollama/*/bin/ollama"):
+            self.problems.append(
+                lab_settings.problem(
+                    "lab_runtime",
+                    runtime,
+                    "its archive needs the program zstd, which is not here",
+                    "Install it, on Debian and Ubuntu: apt-get install zstd",
                 )
             )
 

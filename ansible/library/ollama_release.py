@@ -155,8 +155,8 @@ def open_archive(archive: Path):
         program = shutil.which("zstd")
         if program is None:
             raise ReleaseError(
-                "Neither the Python package zstandard nor the program zstd is here. "
-                "Run `make up`, which installs the package, or install zstd."
+                "Neither the Python package zstandard nor the program zstd is on the host. "
+                "Install one, on Debian and Ubuntu: apt-get install zstd."
             )
         process = subprocess.Popen([program, "-dc", "--", str(archive)], stdout=subprocess.PIPE)
         return process.stdout, process

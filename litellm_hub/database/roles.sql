@@ -3,6 +3,7 @@
 -- Passwords come through the environment: a command line could be read by every user of the machine.
 \getenv owner_password POSTGRES_PASSWORD
 \getenv reader_password POSTGRES_READER_PASSWORD
+\getenv refresher_password POSTGRES_REFRESHER_PASSWORD
 \getenv reader_timeout POSTGRES_READER_TIMEOUT
 
 SELECT format('CREATE ROLE litellm LOGIN PASSWORD %L', :'owner_password')
@@ -10,6 +11,9 @@ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'litellm') \gexec
 
 SELECT format('CREATE ROLE lab_reader LOGIN PASSWORD %L', :'reader_password')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lab_reader') \gexec
+
+SELECT format('CREATE ROLE lab_refresher LOGIN PASSWORD %L', :'refresher_password')
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lab_refresher') \gexec
 
 SELECT format('ALTER ROLE lab_reader SET %I = %L', name, value)
 FROM (VALUES ('default_transaction_read_only', 'on'), ('statement_timeout', :'reader_timeout')) AS wanted (name, value)

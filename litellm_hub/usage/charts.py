@@ -1,4 +1,4 @@
-"""Charts of usage frames that JupyterLab draws by itself, without a network.
+"""Charts of usage frames that need no network: in JupyterLab by its own renderer, on pages and in the dashboard as SVG.
 
 Altair's own default loads its renderer from a CDN, and its "mimetype" renderer names a format (Vega-Lite 6) that
 JupyterLab 4.6 does not know: it ships Vega-Lite 5. The charts here use only what both versions have in common, so they
@@ -12,11 +12,38 @@ from typing import Any, Literal
 import altair as alt
 import pandas as pd
 
+from litellm_hub.usage.spans import Grain
+
 _MIME = "application/vnd.vegalite.v5+json"
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _RENDERER = "jupyterlab-vega5"
 _MAX_ROWS = 100_000
 _WIDTH = 640
+
+Width = int | Literal["container"]
+
+_UNITS: dict[Grain, str] = {
+    "quarter": "utcyearmonthdatehoursminutes",
+    "hour": "utcyearmonthdatehours",
+    "day": "utcyearmonthdate",
+    "week": "utcyearmonthdate",
+    "month": "utcyearmonth",
+}
+_WIDTHS: dict[Grain, pd.Timedelta] = {
+    "quarter": pd.Timedelta(minutes=15),
+    "hour": pd.Timedelta(hours=1),
+    "day": pd.Timedelta(days=1),
+    "week": pd.Timedelta(weeks=1),
+    "month": pd.Timedelta(days=30),
+}
+_FORMATS: dict[Grain, str] = {
+    "quarter": "%a %Y-%m-%d %H:%M",
+    "hour": "%a %Y-%m-%d %H:%M",
+    "day": "%a %Y-%m-%d",
+    "week": "week of %Y-%m-%d",
+    "month": "%B %Y",
+}
+_WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 class Note:
@@ -39,57 +66,175 @@ def use_jupyterlab() -> None:
     alt.data_transformers.enable("default", max_rows=_MAX_ROWS)
 
 
-def per_hour(
-    frame: pd.DataFrame, value: str, title: str, *, mark: Literal["bar", "line"] = "bar", color: str = "model"
+def over_time(
+    frame: pd.DataFrame,
+    value: str,
+    title: str,
+    *,
+    grain: Grain = "day",
+    mark: Literal["bar", "line"] = "bar",
+    color: str | None = "model",
+    width: Width = _WIDTH,
+    height: int = 220,
 ) -> alt.Chart | Note:
-    """Chart a column over the hours.
+    """Chart a column over time.
 
     Args:
-        frame: A frame of `litellm_hub.usage` with the columns `hour`, `value` and `color`.
+        frame: A frame of `litellm_hub.usage` with the columns `time`, `value` and `color`.
         value: Column to show; rows where it is missing are left out.
         title: Title of the value axis, with its unit.
-        mark: "bar" stacks what can be added up; "line" with points is for the rest, percentiles for instance.
-        color: Column that tells bars or lines apart.
+        grain: Length of the frame's buckets.
+        mark: "bar" stacks what can be added up, from 0; "line" with points is for the rest, percentiles for instance.
+        color: Column that tells bars or lines apart; None for one of a kind.
+        width: Of the plot, in pixels, or "container".
+        height: Of the plot, in pixels.
 
     Returns:
-        The chart, its hours as the clock showed them in the frame's time zone, or a note if there is nothing to chart.
+        The chart, its times as the clock showed them in the frame's time zone, or a note if there is nothing to chart.
     """
     shown = frame.dropna(subset=[value])
     if shown.empty:
         return _nothing(title)
-    zone = str(frame["hour"].dt.tz)
-    # A browser would move the hours to its own zone; hours of the clock declared as UTC stay where they are.
-    shown = shown.assign(hour=shown["hour"].dt.tz_localize(None).dt.tz_localize("UTC"))
-    base = alt.Chart(shown, width=_WIDTH, height=220)
-    marked = base.mark_bar() if mark == "bar" else base.mark_line(point=True)
-    chart: alt.Chart = marked.encode(
-        x=alt.X("utcyearmonthdatehours(hour):T", title=f"Hour ({zone})"),
-        y=alt.Y(f"{value}:Q", title=title),
-        color=alt.Color(f"{color}:N", title=color),
-        tooltip=_tooltip(shown, (value, color), hour="utcyearmonthdatehours(hour):T"),
-    )
+    zone = str(frame["time"].dt.tz)
+    shown = shown.assign(time=on_the_clock(shown["time"]))
+    if color:
+        shown[color] = shown[color].fillna("(none)")
+    time = f"{_UNITS[grain]}(time):T"
+    tooltip = [alt.Tooltip(time, title="time", format=_FORMATS[grain]), *_tooltip(shown, (value,))]
+    encoding: dict[str, Any] = {
+        "x": alt.X("time:T", title=f"Time ({zone})", scale=alt.Scale(type="utc")),
+        "y": alt.Y(f"{value}:Q", title=title),
+        "tooltip": tooltip,
+    }
+    columns = ["time", value, *([color] if color else [])]
+    if mark == "bar":
+        shown = _stacked(shown, value, grain)
+        columns += ["end", "bottom", "top"]
+        encoding |= {"x2": "end:T", "y": alt.Y("bottom:Q", title=title), "y2": "top:Q"}
+    base = alt.Chart(shown[columns], width=width, height=height)
+    marked = base.mark_rect() if mark == "bar" else base.mark_line(point={"size": 22})
+    if color:
+        encoding["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
+        encoding["tooltip"] = [*tooltip, *_tooltip(shown, (color,))]
+    chart: alt.Chart = marked.encode(**encoding)
     return chart
 
 
-def per_model(frame: pd.DataFrame, value: str, title: str) -> alt.Chart | Note:
-    """Chart a column as one bar per model, the largest first.
+def ranked(
+    frame: pd.DataFrame, category: str, value: str, title: str, *, most: int = 12, width: Width = _WIDTH
+) -> alt.Chart | Note:
+    """Chart a column as one bar for each model, user or whatever a row stands for, the largest first.
 
     Args:
-        frame: A frame of `litellm_hub.usage` with the columns `model` and `value`.
+        frame: A frame of `litellm_hub.usage` with the columns `category` and `value`.
+        category: Column that names the bars.
         value: Column to show; rows where it is missing are left out.
         title: Title of the value axis, with its unit.
+        most: The most bars.
+        width: Of the plot, in pixels, or "container".
 
     Returns:
         The chart, or a note if there is nothing to chart.
     """
-    shown = frame.dropna(subset=[value])
+    shown = frame.dropna(subset=[value]).nlargest(most, value)
     if shown.empty:
         return _nothing(title)
-    bars = alt.Chart(shown, width=_WIDTH).mark_bar()
+    shown = shown.assign(**{category: shown[category].fillna("(none)")})
+    plain = [name for name in shown.columns if pd.api.types.is_numeric_dtype(shown[name])]
+    bars = alt.Chart(shown[[category, *plain]], width=width, height={"step": 22}).mark_bar(cornerRadiusEnd=2)
     chart: alt.Chart = bars.encode(
         x=alt.X(f"{value}:Q", title=title),
-        y=alt.Y("model:N", sort="-x", title=None),
-        tooltip=_tooltip(shown, ("model", *(name for name in shown.columns if name != "model"))),
+        y=alt.Y(f"{category}:N", sort="-x", title=None),
+        tooltip=_tooltip(shown, (category, *plain)),
+    )
+    return chart
+
+
+def week(frame: pd.DataFrame, value: str, title: str, *, width: Width = _WIDTH, height: int = 180) -> alt.Chart | Note:
+    """Chart a column by weekday and hour.
+
+    Args:
+        frame: What `usage.hour_of_week` returned.
+        value: Column to show.
+        title: Title of the colours, with their unit.
+        width: Of the plot, in pixels, or "container".
+        height: Of the plot, in pixels.
+
+    Returns:
+        The chart, or a note if there is nothing to chart.
+    """
+    if frame.empty:
+        return _nothing(title)
+    every = pd.MultiIndex.from_product([range(7), range(24)], names=["weekday", "hour"])
+    full = frame.set_index(["weekday", "hour"])[[value]].reindex(every, fill_value=0).reset_index()
+    full["day"] = full["weekday"].map(dict(enumerate(_WEEKDAYS)))
+    chart: alt.Chart = (
+        alt.Chart(full, width=width, height=height)
+        .mark_rect(cornerRadius=2)
+        .encode(
+            x=alt.X("hour:O", title="Hour", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("day:O", sort=_WEEKDAYS, title=None),
+            color=alt.Color(f"{value}:Q", title=title, legend=None),
+            tooltip=_tooltip(full, ("day", "hour", value)),
+        )
+    )
+    return chart
+
+
+def outlook(
+    history: pd.DataFrame, value: str, forecast: pd.DataFrame, title: str, *, width: Width = _WIDTH
+) -> alt.LayerChart | Note:
+    """Chart what was, and what is expected with its range.
+
+    Args:
+        history: Frame with `value` by time, such as `insight.complete` returned.
+        value: Column to show.
+        forecast: The table of `insight.forecast`; may be empty.
+        title: Title of the value axis, with its unit.
+        width: Of the plot, in pixels.
+
+    Returns:
+        The chart, or a note if there is nothing to chart.
+    """
+    if history.empty:
+        return _nothing(title)
+    was = pd.DataFrame({"time": on_the_clock(history.index.to_series()), value: history[value]})
+    layers = [alt.Chart(was).mark_line().encode(x=alt.X("time:T", title=None), y=alt.Y(f"{value}:Q", title=title))]
+    if not forecast.empty:
+        coming = forecast.assign(time=on_the_clock(forecast["time"]))
+        x = alt.X("time:T", scale=alt.Scale(type="utc"))
+        band = alt.Chart(coming).mark_area(opacity=0.25).encode(x=x, y="low:Q", y2="high:Q")
+        layers += [band, alt.Chart(coming).mark_line(strokeDash=[5, 3]).encode(x=x, y="expected:Q")]
+    layers[0] = layers[0].encode(x=alt.X("time:T", title=None, scale=alt.Scale(type="utc")))
+    return alt.LayerChart(layer=layers, width=width, height=220)
+
+
+def curves(frame: pd.DataFrame, x: str, y: str, color: str, title: str, *, width: Width = _WIDTH) -> alt.Chart | Note:
+    """Chart one column over another, a line for each value of a third.
+
+    Args:
+        frame: The rows; those where `y` is missing or infinite are left out.
+        x: Column across.
+        y: Column upwards.
+        color: Column that tells lines apart.
+        title: Title of the upward axis, with its unit.
+        width: Of the plot, in pixels.
+
+    Returns:
+        The chart, or a note if there is nothing to chart.
+    """
+    shown = frame[pd.to_numeric(frame[y]).abs() < float("inf")]
+    if shown.empty:
+        return _nothing(title)
+    chart: alt.Chart = (
+        alt.Chart(shown, width=width, height=260)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X(f"{x}:Q", title=x.replace("_", " "), scale=alt.Scale(zero=False)),
+            y=alt.Y(f"{y}:Q", title=title, scale=alt.Scale(type="symlog")),
+            color=alt.Color(f"{color}:N", title=None),
+            tooltip=_tooltip(shown, (x, y, color)),
+        )
     )
     return chart
 
@@ -99,14 +244,31 @@ def table(frame: pd.DataFrame, nothing: str) -> pd.DataFrame | Note:
     return Note(nothing) if frame.empty else frame
 
 
+def on_the_clock(times: pd.Series) -> pd.Series:
+    """Declare the hours of a clock as UTC: a browser would move them to its own zone, and UTC stays where it is."""
+    moved: pd.Series = times.dt.tz_localize(None).dt.tz_localize("UTC")
+    return moved
+
+
+def _stacked(shown: pd.DataFrame, value: str, grain: Grain) -> pd.DataFrame:
+    """Give each row its place as a bar: Vega-Lite stacks no bars that are as wide as a span of time."""
+    tops = shown.groupby("time")[value].cumsum()
+    # A little short of the end, so that bars stand apart; days are 24 hours wide, whatever the clocks do.
+    return shown.assign(end=shown["time"] + _WIDTHS[grain] * 0.94, bottom=tops - shown[value], top=tops)
+
+
 def _nothing(title: str) -> Note:
     return Note(f"{title}: nothing to show yet. Ask a model something in chat.ipynb, wait some seconds, run again.")
 
 
-def _tooltip(frame: pd.DataFrame, names: tuple[str, ...], *, hour: str = "") -> list[alt.Tooltip]:
-    times = [alt.Tooltip(hour, title="hour", format="%Y-%m-%d %H:%M")] if hour else []
-    kinds = {name: "Q" if pd.api.types.is_numeric_dtype(frame[name]) else "N" for name in names}
-    return [*times, *(alt.Tooltip(f"{name}:{kind}", title=name) for name, kind in kinds.items())]
+def _tooltip(frame: pd.DataFrame, names: tuple[str, ...]) -> list[alt.Tooltip]:
+    def one(name: str) -> alt.Tooltip:
+        label = name.replace("_", " ")
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            return alt.Tooltip(f"{name}:N", title=label)
+        return alt.Tooltip(f"{name}:Q", title=label, format="," if frame[name].dtype.kind == "i" else ",.4~g")
+
+    return [one(name) for name in names]
 
 
 def _bundle(spec: dict[str, Any], **_options: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
-from sqlalchemy import Boolean, DateTime, Engine, Float, Integer, Select, Text
+from sqlalchemy import Boolean, Connection, DateTime, Engine, Float, Integer, Select, Text
 from sqlalchemy.types import TypeEngine
 
 from litellm_hub.usage.connection import reading
@@ -27,9 +27,14 @@ def read(engine: Engine, statement: Select[Any], zone: str = "UTC") -> pd.DataFr
     Raises:
         UsageError: The log cannot be read.
     """
-    dtypes = {str(column.key): _dtype(column.type, zone) for column in statement.selected_columns}
     with reading(engine) as connection:
-        rows = [tuple(row) for row in connection.execute(statement)]
+        return frame_of(connection, statement, zone)
+
+
+def frame_of(connection: Connection, statement: Select[Any], zone: str = "UTC") -> pd.DataFrame:
+    """As `read`, on a connection that is lent already."""
+    dtypes = {str(column.key): _dtype(column.type, zone) for column in statement.selected_columns}
+    rows = [tuple(row) for row in connection.execute(statement)]
     return pd.DataFrame(rows, columns=list(dtypes), dtype="object").astype(dtypes)
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
 from tests.doubles.runtime import model_file, runtime_python
-from tests.host.machine import Machine, engine_answers
+from tests.host.machine import Machine, engine_answers, start_machine
 from tests.support.lab import ROOT
 
 # Not below /tmp or /var/tmp: a service with a temporary folder of its own does not see these.
@@ -33,8 +33,13 @@ class Site:
     variables: dict[str, Any]
 
     def play(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        """Run the roles."""
+        """Run the roles with what they stand on."""
         return self.machine.play(Path(__file__).with_name("parts.yml"), self.variables | variables, *options)
+
+    def roles(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Run the runtime's roles alone, on what a run before has made ready for them."""
+        runtime = variables.get("preflight_runtime", "ollama")
+        return self.play(*options, host_parts=[runtime, "models"], **variables)
 
     def playbook(self, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the project's playbooks."""
@@ -52,7 +57,7 @@ def site() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="labhost-") as folder:
         root = Path(folder)
         python = runtime_python(root)
-        machine = Machine(f"labhost-{os.getpid()}", {python.parent.parent: DOUBLE}, NAMES)
+        machine = start_machine(f"labhost-{os.getpid()}", {python.parent.parent: DOUBLE}, NAMES)
         try:
             mirrored = root / "mirror"
             mirrored.mkdir()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.support.lab import ROOT, wait_until
 
-BASE = "genailabs-test-base:bookworm"
+BASE = "genailabs/base:bookworm"  # the hub's images stand on it, too
+FOLDER = Path("/var/tmp/genailabs-molecule")
 RECIPE = ROOT / "tests" / "host_image"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # What systemd needs of the engine; --privileged asks for more than a virtual machine may have.
@@ -23,6 +27,18 @@ FLAGS = [
     *("--security-opt", "systempaths=unconfined", "--cgroupns", "host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"),
     *("--tmpfs", "/run", "--tmpfs", "/run/lock"),
 ]
+
+ASK = """
+import sys, urllib.error, urllib.request
+port, path, key = sys.argv[1:]
+headers = {"Content-Type": "application/json", **({"Authorization": "Bearer " + key} if key else {})}
+request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", sys.stdin.buffer.read() or None, headers)
+try:
+    answer = urllib.request.urlopen(request, timeout=60)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode())
+"""
 
 
 def docker(*words: str, check: bool = True, text: str | None = None) -> str:
@@ -41,41 +57,68 @@ def engine_answers() -> bool:
         return False
 
 
+@contextlib.contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Let no other run of the tests into a block of that name: what both would make is made once."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build_images() -> dict[str, str]:
+    """Have the hub's images and their base; return what each is built as, by the name that it is published under."""
+    workspace = FOLDER / "images"
+    for folder in ("config", "downloads"):
+        (workspace / folder).mkdir(parents=True, exist_ok=True)
+    variables = {"lab_home": str(workspace), "lab_source": str(ROOT)}
+    command = [Path(sys.executable).with_name("ansible-playbook"), ROOT / "tests/host/images.yml"]
+    settings = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg")}
+    extra = ["-e", f"@{ROOT / 'ansible/group_vars/all/versions.yml'}", "-e", json.dumps(variables)]
+    with alone("images"):
+        done = subprocess.run(
+            [*command, *extra], cwd=ROOT / "ansible", env=settings, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        built: dict[str, str] = json.loads((workspace / "built.json").read_text())
+    return built
+
+
 def image() -> str:
     """The host's image, made where the engine does not have it: its tag is the digest of its recipe."""
     tag = f"genailabs-test-host:{hashlib.sha256((RECIPE / 'Dockerfile').read_bytes()).hexdigest()[:12]}"
-    if docker("images", "-q", tag).strip():
-        return tag
     if not docker("images", "-q", BASE).strip():
-        with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(["debootstrap", "--variant=minbase", "bookworm", folder], check=True, capture_output=True)
-            with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
-                subprocess.run(["docker", "import", "-", BASE], stdin=tar.stdout, check=True, capture_output=True)
-    docker("build", "-q", "--build-arg", f"BASE={BASE}", "-t", tag, str(RECIPE))
+        build_images()
+    with alone("host"):
+        if not docker("images", "-q", tag).strip():
+            docker("build", "-q", "--build-arg", f"BASE={BASE}", "-t", tag, str(RECIPE))
     return tag
 
 
 class Machine:
-    """A started host.
+    """A host that runs; `start_machine` makes one.
 
     Args:
-        name: Name of the container.
-        mounts: Folders of this machine that the host can read, and where.
-        hosts: Names for the address of the engine's bridge, as the host knows them.
-        volumes: Folders on file systems of their own.
+        name: Name of its container.
     """
 
-    def __init__(
-        self, name: str, mounts: dict[Path, str], hosts: tuple[str, ...], volumes: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        options = [word for host in hosts for word in ("--add-host", f"{host}:host-gateway")]
-        options += [word for volume in volumes for word in ("-v", volume)]
-        for source, target in {**mounts, Path(AUTHORITIES): AUTHORITIES}.items():
-            options += ["-v", f"{source}:{target}:ro"]
-        docker("run", "-d", "--name", name, "--hostname", "labhost", *FLAGS, *options, image())
-        self.bridge = docker("inspect", "--format", "{{.NetworkSettings.Gateway}}", name).strip()
-        wait_until(lambda: self.run("systemctl", "is-system-running", check=False).strip() == "running", 60, "boot")
+
+    @property
+    def address(self) -> str:
+        """Its address on the engine's bridge."""
+        return docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.name).strip()
+
+    @property
+    def bridge(self) -> str:
+        """The address of this machine that it reaches."""
+        return docker("inspect", "--format", "{{.NetworkSettings.Gateway}}", self.name).strip()
+
+    def wait_booted(self) -> None:
+        """Wait until all that starts at boot has started."""
+        states = ("running", "degraded")
+        wait_until(lambda: self.run("systemctl", "is-system-running", check=False).strip() in states, 120, "boot")
 
     def run(self, *words: str, check: bool = True, text: str | None = None) -> str:
         """Run a command on the host; give its output."""
@@ -93,14 +136,21 @@ class Machine:
         """A property of one of the host's units."""
         return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
 
-    def request(self, port: int, path: str, body: dict[str, Any] | None = None) -> Any:
-        """A request to a service on the host's loopback; its answer is JSON."""
-        script = (
-            "import sys, urllib.request; "
-            f"print(urllib.request.urlopen('http://127.0.0.1:{port}{path}', sys.stdin.buffer.read() or None, 60)"
-            ".read().decode())"
-        )
-        return json.loads(self.run("python3", "-c", script, text=json.dumps(body) if body else ""))
+    def read_env(self, path: str) -> dict[str, str]:
+        """Variables of a NAME=value file on the host."""
+        return dict(line.split("=", 1) for line in self.run("cat", path).splitlines() if "=" in line)
+
+    def ask(self, port: int, path: str, body: dict[str, Any] | None = None, key: str = "") -> tuple[int, str]:
+        """A request from the host to its own loopback; gives the answer's status and text."""
+        answer = self.run("python3", "-c", ASK, str(port), path, key, text=json.dumps(body) if body else "")
+        status, _, text = answer.partition(" ")
+        return int(status), text
+
+    def request(self, port: int, path: str, body: dict[str, Any] | None = None, key: str = "") -> Any:
+        """A request whose answer must be a success and JSON."""
+        status, text = self.ask(port, path, body, key)
+        assert status == 200, text
+        return json.loads(text)
 
     def play(self, playbook: Path, variables: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook of this machine against the host."""
@@ -133,3 +183,23 @@ class Machine:
     def remove(self) -> None:
         """Remove the host with all that is on it."""
         docker("rm", "-f", "-v", self.name)
+
+
+def start_machine(name: str, mounts: dict[Path, str], hosts: tuple[str, ...], volumes: tuple[str, ...] = ()) -> Machine:
+    """Start a host.
+
+    Args:
+        name: Name of its container.
+        mounts: Folders of this machine that the host can read, and where.
+        hosts: Names for the address of the engine's bridge, as the host knows them.
+        volumes: Folders on file systems of their own.
+    """
+    options = [word for host in hosts for word in ("--add-host", f"{host}:host-gateway")]
+    options += [word for volume in volumes for word in ("-v", volume)]
+    for source, target in {**mounts, Path(AUTHORITIES): AUTHORITIES}.items():
+        options += ["-v", f"{source}:{target}:ro"]
+    docker("run", "-d", "--name", name, "--hostname", "labhost", *FLAGS, *options, image())
+    machine = Machine(name)
+    machine.wait_booted()
+    assert machine.run("systemctl", "is-system-running", check=False).strip() == "running"
+    return machine

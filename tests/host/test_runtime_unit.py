@@ -112,27 +112,26 @@ def test_a_killed_server_leaves_no_model_process_and_comes_back(site: Site) -> N
 def test_a_changed_setting_leads_to_one_restart(site: Site) -> None:
     site.variables["ollama_keep_alive"] = "7m"
     before = main_process(site)
-    assert succeeded(site.play()) == 1
+    assert succeeded(site.roles()) == 1
     assert main_process(site) != before
-    assert succeeded(site.play()) == 0
 
 
 def test_an_upgrade_keeps_models_and_settings(site: Site) -> None:
     tags = site.machine.request(PORT, "/api/tags")
     site.publish("0.33.0")
     site.variables["ollama_version"] = "0.33.0"
-    assert succeeded(site.play()) > 0
+    assert succeeded(site.roles()) > 0
     assert server(site) == "0.33.0"
     assert site.machine.request(PORT, "/api/tags") == tags
     assert "OLLAMA_KEEP_ALIVE=7m" in site.machine.property(UNIT, "Environment")
-    assert succeeded(site.play()) == 0
+    assert succeeded(site.roles()) == 0
 
 
 def test_a_version_that_does_not_start_is_taken_back(site: Site) -> None:
     before = site.machine.run("cat", DROP_IN)
     for version in ("0.34.0", "0.35.0"):
         site.publish(version, broken=True)
-        failed = site.play(ollama_version=version, ollama_start_timeout=4)
+        failed = site.roles(ollama_version=version, ollama_start_timeout=4)
         assert failed.returncode != 0
         assert f"Ollama {version} failed its health check, so Ollama 0.33.0 was put back." in words(failed)
         assert "this release is broken" in words(failed)
@@ -141,7 +140,7 @@ def test_a_version_that_does_not_start_is_taken_back(site: Site) -> None:
         assert site.machine.run("cat", DROP_IN) == before
     assert "0.33.0" in site.machine.run("ls", f"{HOME}/ollama")
     assert generate(site)["done_reason"] == "length"
-    assert succeeded(site.play()) == 0
+    assert succeeded(site.roles()) == 0
 
 
 def test_down_lasts_and_up_brings_the_service_back(site: Site) -> None:
@@ -149,7 +148,7 @@ def test_down_lasts_and_up_brings_the_service_back(site: Site) -> None:
     assert site.machine.property(UNIT, "ActiveState") == "inactive"
     assert site.machine.run("systemctl", "is-enabled", UNIT, check=False).strip() == "disabled"
     assert succeeded(site.playbook("down")) == 0
-    assert succeeded(site.play()) == 1
+    assert succeeded(site.roles()) == 1
     assert site.machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
     assert [model["name"] for model in site.machine.request(PORT, "/api/tags")["models"]] == ["smollm2:135m"]
 
@@ -165,7 +164,7 @@ def test_another_runtime_takes_over_and_gives_back(site: Site) -> None:
     assert succeeded(site.play(preflight_runtime="llama_cpp", lab_models=models)) == 0
     site.machine.run("kill", "-KILL", site.machine.property(unit, "MainPID"))
     wait_until(lambda: healthy(site), 30, "the service's return")
-    assert succeeded(site.play()) > 0
+    assert succeeded(site.roles()) > 0
     assert site.machine.property(unit, "LoadState") == "not-found"
     assert generate(site)["done_reason"] == "length"
 
@@ -185,7 +184,7 @@ def test_a_vendors_unit_stays_as_it_is(site: Site, folder: str) -> None:
     assert server(site) == "0.33.0"
     assert "OLLAMA_HOST=127.0.0.1:11434" in site.machine.property(UNIT, "Environment")
     assert site.machine.property(UNIT, "User") == "genailab-runtime"
-    assert succeeded(site.play()) == 0
+    assert succeeded(site.roles()) == 0
     succeeded(site.playbook("clean", clean_confirmation="yes"))
     assert site.machine.run("cat", f"{folder}/{UNIT}") == VENDOR
     assert site.machine.shell(f"ls -d {DROP_IN}", check=False) == ""
@@ -197,12 +196,12 @@ def test_systemd_takes_over_from_supervisor(site: Site) -> None:
     assert succeeded(site.play(lab_manager="supervisor")) > 0
     assert site.machine.run("pgrep", "-u", "genailab", "-f", "bin/ollama|ollama_double|start.py").split()
     assert site.machine.shell(f"ls -d {BASE}*", check=False) == ""
-    assert succeeded(site.play()) > 0
+    assert succeeded(site.roles()) > 0
     wait_until(lambda: not site.machine.run("pgrep", "-f", "hub.conf", check=False), 20, "the end of its supervisord")
     assert site.machine.run("pgrep", "-u", "genailab", check=False) == ""
     assert site.machine.property(UNIT, "User") == "genailab-runtime"
     assert generate(site)["done_reason"] == "length"
-    assert succeeded(site.play()) == 0
+    assert succeeded(site.roles()) == 0
     assert succeeded(site.play(lab_manager="supervisor")) > 0
     assert site.machine.property(UNIT, "LoadState") == "not-found"
     assert generate(site)["done_reason"] == "length"

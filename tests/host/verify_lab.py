@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.host.machine import docker
+from tests.host.machine import Machine, docker
 from tests.host.scenario import NAME
 from tests.support.lab import wait_until
 
@@ -40,13 +40,8 @@ while not os.path.exists(stop):
 """
 
 
-def run(*words: str, check: bool = True, text: str | None = None) -> str:
-    """Run a command on the host."""
-    return docker("exec", *(["-i"] if text is not None else []), NAME, *words, check=check, text=text)
-
-
-def read_env(path: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in run("cat", path).splitlines() if "=" in line)
+HOST = Machine(NAME)
+run = HOST.run
 
 
 def query(sql: str) -> str:
@@ -57,20 +52,12 @@ def query(sql: str) -> str:
 
 def post(path: str, body: dict[str, object], key: str) -> tuple[int, str]:
     """A request to the hub from the host."""
-    script = (
-        "import sys, urllib.request, urllib.error\n"
-        "request = urllib.request.Request('http://127.0.0.1:4100' + sys.argv[1], sys.stdin.buffer.read(),"
-        " {'Authorization': 'Bearer ' + sys.argv[2], 'Content-Type': 'application/json'})\n"
-        "try:\n    answer = urllib.request.urlopen(request, timeout=60); print(answer.status, answer.read().decode())\n"
-        "except urllib.error.HTTPError as error:\n    print(error.code, error.read().decode())\n"
-    )
-    status, _, text = run("python3", "-c", script, path, key, text=json.dumps(body)).partition(" ")
-    return int(status), text
+    return HOST.ask(4100, path, body, key)
 
 
 @pytest.fixture(scope="module")
 def secrets() -> dict[str, str]:
-    return read_env(f"{HOME}/secrets.env")
+    return HOST.read_env(f"{HOME}/secrets.env")
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +103,11 @@ def test_secrets_are_closed() -> None:
         ["600", "genailab-notebook"],
     ]
     arguments = run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
-    assert not [name for name, value in read_env(f"{HOME}/secrets.env").items() if value in arguments]
+    assert not [name for name, value in HOST.read_env(f"{HOME}/secrets.env").items() if value in arguments]
 
 
 def test_containers_have_no_more_rights_than_they_need() -> None:
-    for name in ("gateway", "database"):
+    for name in ("gateway", "database", "usage"):
         shown = json.loads(run("docker", "inspect", f"genailabs-{name}-1"))[0]
         host = shown["HostConfig"]
         assert host["ReadonlyRootfs"]
@@ -133,15 +120,15 @@ def test_containers_have_no_more_rights_than_they_need() -> None:
 @pytest.fixture
 def routes() -> Iterator[str]:
     """Routes from here, a neighbour of the host, straight to its containers; the host's address."""
-    address = docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", NAME).strip()
-    subnet = read_env(f"{HOME}/hub.env")["HUB_SUBNET"] + ".0/24"
+    address = HOST.address
+    subnet = HOST.read_env(f"{HOME}/hub.env")["HUB_SUBNET"] + ".0/24"
     subprocess.run(["ip", "route", "add", subnet, "via", address], check=True)
     yield address
     subprocess.run(["ip", "route", "del", subnet], check=True)
 
 
 def test_neighbours_reach_nothing(routes: str) -> None:
-    subnet = read_env(f"{HOME}/hub.env")["HUB_SUBNET"]
+    subnet = HOST.read_env(f"{HOME}/hub.env")["HUB_SUBNET"]
     for address in (routes, f"{subnet}.1", f"{subnet}.2", f"{subnet}.3"):
         for port in (*OWN_PORTS, 4000, 5432):
             assert not reached(address, port), f"{address}:{port}"
@@ -230,13 +217,9 @@ def test_a_reboot_loses_nothing(secrets: dict[str, str], key: str) -> None:
     with Load(secrets, "reboot") as load:
         load.wait_for(3)
     docker("restart", "-t", "60", NAME)
-    wait_until(booted, 120, "boot")
+    HOST.wait_booted()
     wait_until(lambda: whole_or_down(key), 240, "an answer after the reboot")
     load.check()
-
-
-def booted() -> bool:
-    return run("systemctl", "is-system-running", check=False).strip() in ("running", "degraded")
 
 
 def whole_or_down(key: str) -> bool:

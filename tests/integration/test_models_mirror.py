@@ -18,15 +18,11 @@ from tests.doubles.ollama_process import free_port, wait_for
 from tests.doubles.registry_content import RegistryContent
 from tests.doubles.runtime import model_file, runtime_python
 from tests.integration.test_role_ollama import ROOT, Site
+from tests.support.registry import program, registry
 
 SHIPPED = ROOT / "ansible" / "roles" / "models" / "files" / "mirror.conf"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ENTRIES = [{"name": "phi", "context": 2048, "ollama": {"tag": "phi"}}]
-REGISTRY = """
-version: 0.1
-storage: {{filesystem: {{rootdirectory: {folder}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
 # What Debian's /etc/nginx/nginx.conf is for, as far as it matters here.
 NGINX = """
 {user}
@@ -43,13 +39,6 @@ http {{
     include {folder}/mirror.conf;
 }}
 """
-
-
-def program(name: str) -> str:
-    """Where a program lies; an ordinary user's PATH lacks the administrator's folder."""
-    path = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin")
-    assert path, f"{name} is not installed: make test installs it, or names its package"
-    return path
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> http.client.HTTPResponse:
@@ -114,19 +103,17 @@ def published(folder: Path) -> RegistryContent:
 @pytest.fixture(scope="module")
 def mirror(folder: Path, published: RegistryContent) -> Iterator[int]:
     """The port of a registry behind the shipped configuration, with one model."""
-    registry, port = free_port(), free_port()
-    (folder / "registry.yml").write_text(REGISTRY.format(folder=folder / "registry", port=registry))
+    behind, port = free_port(), free_port()
     shipped = SHIPPED.read_text()
-    settings = {"server 127.0.0.1:5000;": f"server 127.0.0.1:{registry};", "listen 5001;": f"listen {port};"}
+    settings = {"server 127.0.0.1:5000;": f"server 127.0.0.1:{behind};", "listen 5001;": f"listen {port};"}
     for setting, value in settings.items():
         assert shipped.count(setting) == 1
         shipped = shipped.replace(setting, value)
     (folder / "mirror.conf").write_text(shipped)
     user = "user root;" if folder.owner() == "root" else ""
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, user=user))
-    serve = [program("docker-registry"), "serve", str(folder / "registry.yml")]
     nginx = [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
-    with running(serve, registry, folder / "registry.log"), running(nginx, port, folder / "nginx.log"):
+    with registry(folder, behind), running(nginx, port, folder / "nginx.log"):
         push(port, published, "phi:latest")
         yield port
 

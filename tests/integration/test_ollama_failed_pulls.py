@@ -13,7 +13,8 @@ import pytest
 
 from tests.doubles.mirror import Mirror
 from tests.doubles.runtime import model_file, runtime_python
-from tests.integration.test_ollama_models import PHI, run_module
+from tests.integration.test_ollama_models import PHI
+from tests.support.modules import run_module
 
 RECORDINGS = Path(__file__).parents[1] / "doubles" / "recordings"
 
@@ -80,13 +81,14 @@ def server(tmp_path: Path, mirror: Mirror) -> Iterator[Server]:
 
 def pull(server: Server, mirror: Mirror) -> dict[str, Any]:
     return run_module(
+        "ollama_models",
         {
             "base_url": f"http://127.0.0.1:{server.server_port}",
             "models": [{"name": "phi", "ollama": {"tag": PHI}}],
             "models_path": str(server.blobs.parent),
             "registry_url": mirror.url,
             "retries": 1,
-        }
+        },
     )
 
 

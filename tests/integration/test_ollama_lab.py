@@ -12,6 +12,7 @@ from tests.conftest import lab_variables
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
 from tests.doubles.runtime import model_file, runtime_python
+from tests.integration.test_role_ollama import ROLES, service_python
 from tests.support.lab import Lab, changes, playbook, wait_until
 
 pytestmark = pytest.mark.lab
@@ -86,7 +87,9 @@ def test_a_model_that_the_runtime_lost_gives_that_reason_each_time(ollama: Lab, 
     answers = [refusal(ollama) for _ in range(3)]
     assert {code for code, _ in answers} == {404}
     assert all("phi" in message and "not found" in message for _, message in answers)
-    healed = playbook("site", variables)
+    healed = playbook(
+        ROLES, variables | {"role_test_python": service_python(), "role_test_parts": ["ollama", "models"]}
+    )
     assert healed.returncode == 0, healed.stdout[-3000:]
     assert chat(ollama)["choices"]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +15,9 @@ import pytest
 from tests.doubles.mirror import Faults, Mirror
 from tests.doubles.ollama_process import OllamaProcess, free_port, unpack
 from tests.doubles.runtime import model_file, runtime_python
+from tests.support.modules import run_module
 
-ROOT = Path(__file__).parents[2]
 PHI, TINY = "phi:latest", "tinyllama:1.1b"
-
-
-def run_module(arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-    """Run the module; gives its result, `code` included."""
-    command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-c", "local", "-m", "ollama_models"]
-    command += ["-a", json.dumps(arguments), "-e", f"ansible_python_interpreter={sys.executable}"]
-    command += ["--check"] if check else []
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert "=> " in done.stdout, done.stdout + done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.partition("=> ")[2])
-    return {**result, "code": done.returncode}
 
 
 @dataclass
@@ -58,7 +43,7 @@ class Lab:
             "retries": 2,
             **options,
         }
-        return run_module(arguments, check=check)
+        return run_module("ollama_models", arguments, check=check)
 
     def names(self, path: str = "/api/tags") -> list[str]:
         return sorted(model["name"] for model in self.server.call("GET", path).values[0]["models"])

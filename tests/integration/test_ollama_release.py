@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,8 @@ import pytest
 import zstandard
 
 from tests.doubles.build_ollama_archive import host_architecture
+from tests.support.modules import run_module
 
-ROOT = Path(__file__).parents[2]
 ARCHIVE = f"ollama-linux-{host_architecture()}.tar.zst"
 
 
@@ -39,14 +36,7 @@ def publish(folder: Path, members: dict[str, bytes], *, cut: int = 0, listed: st
 
 def install(folder: Path, url: str) -> dict[str, Any]:
     arguments = {"url": url, "version": "1.0", "folder": str(folder / "ollama"), "downloads": str(folder / "downloads")}
-    ansible = Path(sys.executable).with_name("ansible")
-    command = [str(ansible), "localhost", "-c", "local", "-m", "ollama_release", "-a", json.dumps(arguments)]
-    command += ["-e", f"ansible_python_interpreter={sys.executable}"]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    result: dict[str, Any] = json.loads(done.stdout.partition("=> ")[2])
-    return {**result, "code": done.returncode}
+    return run_module("ollama_release", arguments)
 
 
 @pytest.mark.parametrize(

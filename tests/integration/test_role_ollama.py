@@ -30,6 +30,14 @@ ENTRIES = [
 NEW = {"name": "qwen2.5", "context": 2048, "ollama": {"tag": "qwen2.5:0.5b"}}
 
 
+ROLES = str(Path(__file__).with_name("role_ollama"))
+
+
+def service_python() -> str:
+    """An interpreter that the services' account can run."""
+    return "/usr/bin/python3" if os.geteuid() == 0 else sys.executable
+
+
 @dataclass
 class Play:
     """What a run of the playbook came to."""
@@ -52,13 +60,13 @@ class Site:
     port: int = field(default_factory=free_port)
 
     def play(self, *options: str, playbook: Path | None = None, **variables: Any) -> Play:
-        """Run the roles."""
-        playbook = playbook or Path(__file__).with_name("role_ollama.yml")
+        """Run the roles with what they stand on."""
+        playbook = playbook or Path(f"{ROLES}.yml")
         settings = {
             "lab_home": str(self.home),
             "runtime_port": self.port,
             "lab_models": ENTRIES,
-            "role_test_python": "/usr/bin/python3" if os.geteuid() == 0 else sys.executable,
+            "role_test_python": service_python(),
             "ollama_download_url": f"{self.mirror.url}/v{{{{ ollama_version }}}}",
             "ollama_registry_url": self.mirror.url,
             **variables,
@@ -71,6 +79,10 @@ class Site:
         )
         # Ansible breaks long messages over lines.
         return Play(done.returncode, " ".join((done.stdout + done.stderr).split()))
+
+    def roles(self, *options: str, **variables: Any) -> Play:
+        """Run the roles alone, on what a run before has made ready for them."""
+        return self.play(*options, role_test_parts=["ollama", "models"], **variables)
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -152,36 +164,36 @@ def test_a_second_run_changes_nothing_and_asks_nobody(site: Site) -> None:
 def test_an_update_is_pulled_when_asked_for_alone(site: Site) -> None:
     before = site.digests()
     published = site.mirror.registry.add("phi:latest", site.model, context=1024)
-    assert site.play().changed == 0
+    assert site.roles().changed == 0
     assert site.digests() == before
-    updated = site.play(models_update=True)
+    updated = site.roles(models_update=True)
     assert updated.code == 0, updated.output
     assert site.digests() == {**before, "phi:latest": published}
-    assert site.play(models_update=True).changed == 0
+    assert site.roles(models_update=True).changed == 0
 
 
 def test_a_wrong_checksum_is_refused_and_leaves_the_running_version_alone(site: Site) -> None:
     before = site.request("GET", "/api/version")
     build(site.mirror.root, runtime_python(site.home.parent), version="9.9.9")
     site.mirror.faults = Faults(wrong_checksums=True)
-    failed = site.play(ollama_version="9.9.9")
+    failed = site.roles(ollama_version="9.9.9")
     assert failed.code != 0
     assert "differs from its published checksum" in failed.output
     assert not (site.home / "ollama" / "9.9.9").exists()
     assert list((site.home / "downloads").iterdir()) == []
     assert site.request("GET", "/api/version") == before
-    assert site.play().changed == 0
+    assert site.roles().changed == 0
 
 
 def test_a_release_without_checksums_is_refused(site: Site) -> None:
     site.mirror.faults = Faults(missing=["sha256sum.txt"])
-    failed = site.play(ollama_version="9.9.8")
+    failed = site.roles(ollama_version="9.9.8")
     assert failed.code != 0
     assert f"{site.mirror.url}/v9.9.8/sha256sum.txt does not answer: HTTP Error 404" in failed.output
 
 
 def test_an_unknown_model_names_the_entry(site: Site) -> None:
-    failed = site.play(lab_models=[*ENTRIES, {"name": "typo", "context": 2048, "ollama": {"tag": "tinylama:1.1b"}}])
+    failed = site.roles(lab_models=[*ENTRIES, {"name": "typo", "context": 2048, "ollama": {"tag": "tinylama:1.1b"}}])
     assert failed.code != 0
     assert "The model typo (tinylama:1.1b): " in failed.output
     assert "has no model of that name and tag. Correct ollama.tag" in failed.output
@@ -189,7 +201,7 @@ def test_an_unknown_model_names_the_entry(site: Site) -> None:
 
 def test_a_model_whose_source_is_silent_is_reported_and_the_others_serve(site: Site) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
-    run = site.play(lab_models=[*ENTRIES, NEW], ollama_registry_url=nobody)
+    run = site.roles(lab_models=[*ENTRIES, NEW], ollama_registry_url=nobody)
     assert (run.code, run.changed) == (0, 0), run.output
     assert "available=tinyllama,phi missing=qwen2.5" in run.output
     assert f"qwen2.5 is not available from here: {nobody} does not answer" in run.output
@@ -200,29 +212,29 @@ def test_a_stalled_download_is_cut_and_resumed(site: Site) -> None:
     path = site.home / "models" / "ollama" / "blobs" / blob.replace(":", "-")
     os.truncate(path, 1_000_000)
     site.mirror.faults = Faults(freeze_blob=4, freeze_after=20_000_000)
-    run = site.play(models_stall_timeout=2)
+    run = site.roles(models_stall_timeout=2)
     assert run.code == 0, run.output
     assert "tinyllama:1.1b: attempt 2: no further byte in 2 s" in run.output
     assert path.stat().st_size == site.model.stat().st_size
-    assert site.play().changed == 0
+    assert site.roles().changed == 0
 
 
 def test_a_version_that_does_not_start_is_taken_back(site: Site) -> None:
     build(site.mirror.root, runtime_python(site.home.parent), version="9.9.7", broken=True)
-    failed = site.play(ollama_version="9.9.7", ollama_start_timeout=5)
+    failed = site.roles(ollama_version="9.9.7", ollama_start_timeout=5)
     assert failed.code != 0
     assert "Ollama 9.9.7 failed its health check, so Ollama 0.32.15 was put back." in failed.output
     assert sorted(site.digests()) == ["phi:latest", "tinyllama:1.1b"]
     assert [path.name for path in (site.home / "ollama").iterdir()] == ["0.32.15"]
-    assert site.play().changed == 0
+    assert site.roles().changed == 0
 
 
 def test_a_new_version_replaces_the_running_one(site: Site) -> None:
     build(site.mirror.root, runtime_python(site.home.parent), version="9.9.9")
-    updated = site.play(ollama_version="9.9.9")
+    updated = site.roles(ollama_version="9.9.9")
     assert updated.code == 0, updated.output
     assert sorted(path.name for path in (site.home / "ollama").iterdir()) == ["0.32.15", "9.9.9"]
-    assert site.play(ollama_version="9.9.9").changed == 0
+    assert site.roles(ollama_version="9.9.9").changed == 0
     assert sorted(site.digests()) == ["phi:latest", "tinyllama:1.1b"]
 
 
@@ -236,7 +248,7 @@ def test_files_bring_a_model_where_no_network_is_and_what_nobody_wants_goes_when
         "models_verify": True,
         "ollama_registry_url": f"http://127.0.0.1:{free_port()}",
     }
-    run = site.play(**settings)
+    run = site.roles(**settings)
     assert run.code == 0, run.output
     assert "available=qwen2.5,tinyllama missing=" in run.output
     assert "phi:latest was removed: lab_models does not name it" in run.output
@@ -244,4 +256,4 @@ def test_files_bring_a_model_where_no_network_is_and_what_nobody_wants_goes_when
     assert [model["name"] for model in site.request("GET", "/api/ps")["models"]] == ["qwen2.5:0.5b"]
     models = site.home / "models" / "ollama"
     assert {path.owner() for path in models.rglob("*")} == {models.owner()}
-    assert site.play(**settings).changed == 0
+    assert site.roles(**settings).changed == 0

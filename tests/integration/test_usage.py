@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import nbformat
 import pandas as pd
 import psycopg2
 import pytest
-from nbclient import NotebookClient
 from sqlalchemy import Engine, make_url, text
 
-from litellm_hub import usage
+from litellm_hub import rollup, usage
 from litellm_hub.usage.connection import reading
-from tests.support import usage_truth
 from tests.support.usage_database import PASSWORD, ROOT, Database, make_database, make_full_database
 from tests.support.usage_truth import grouped, nearest_rank, rows, truth
 
 ZONES = ["UTC", "Asia/Kolkata", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe"]
-CHART = "application/vnd.vegalite.v5+json"
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +27,30 @@ def database(scratch_postgres: Any, gateway_env: Any) -> Database:
 
 
 @pytest.fixture(scope="module")
-def log(database: Database) -> Iterator[Engine]:
-    engine = usage.connect(database.reader)
+def rolled_up(scratch_postgres: Any, gateway_env: Any) -> Database:
+    made = make_full_database(scratch_postgres, gateway_env, "usage_rolled_up")
+    with closing(psycopg2.connect(made.owner)) as connection:
+        rollup.refresh(connection)
+    return made
+
+
+@pytest.fixture(scope="module", params=["from the log", "from the roll-up"])
+def log(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    name = "database" if request.param == "from the log" else "rolled_up"
+    engine = usage.connect(request.getfixturevalue(name).reader)
     yield engine
     engine.dispose()
+
+
+@contextmanager
+def changed(database: Database, statement: str) -> Iterator[None]:
+    """Rows for the block, and none of them after it."""
+    with closing(psycopg2.connect(database.owner)) as connection:
+        connection.cursor().execute(statement)
+        connection.commit()
+        yield
+        connection.cursor().execute('TRUNCATE "LiteLLM_SpendLogs", "LiteLLM_VerificationToken" CASCADE')
+        connection.commit()
 
 
 @pytest.fixture(scope="module")
@@ -53,77 +70,134 @@ def test_the_truth_has_every_kind_of_row() -> None:
     assert repeated.dt.tz_localize(None).duplicated().any()
 
 
-def test_requests_by_model_equal_the_truth(log: Engine) -> None:
-    expected = grouped(truth(), "model").agg(
-        requests=("id", "size"),
-        failures=("failed", "sum"),
-        cache_hits=("cached", "sum"),
-        failure_rate=("failed", "mean"),
-    )
-    found = usage.requests_by_model(log)
-    assert rows(found, "model") == rows(expected.reset_index(), "model")
-    assert found["requests"].is_monotonic_decreasing
+SUMS = {name: (name, "sum") for name in ("prompt_tokens", "completion_tokens", "total_tokens", "spend")}
+COUNTS = {"requests": ("id", "size"), "failures": ("failed", "sum"), "cache_hits": ("cached", "sum"), **SUMS}
+
+
+@pytest.mark.parametrize("by", [("model",), ("key_alias",), ("user", "model"), ()])
+def test_totals_equal_the_truth(log: Engine, by: tuple[usage.Dimension, ...]) -> None:
+    happened = truth().assign(all="all")
+    expected = grouped(happened, *(by or ("all",))).agg(**COUNTS, failure_rate=("failed", "mean")).reset_index()
+    found = usage.totals(log, by=by)
+    keys = by or ("all",)
+    assert rows(found if by else found.assign(all="all"), *keys) == rows(expected, *keys)
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_requests_by_hour_equal_the_truth_on_every_clock(log: Engine, zone: str) -> None:
-    expected = grouped(truth(zone), "hour", "model").agg(
-        requests=("id", "size"), failures=("failed", "sum"), cache_hits=("cached", "sum")
+@pytest.mark.parametrize("grain", ["hour", "day", "week", "month"])
+def test_volume_equals_the_truth_on_every_clock(log: Engine, zone: str, grain: usage.Grain) -> None:
+    for by in (("model",), ("user",)):
+        expected = grouped(truth(zone), grain, *by).agg(**COUNTS).reset_index().rename(columns={grain: "time"})
+        found = usage.volume(log, by=by, grain=grain, tz=zone)  # type: ignore[arg-type]
+        assert rows(found, "time", *by) == rows(expected, "time", *by)
+        assert str(found["time"].dtype) == f"datetime64[us, {zone}]"
+        assert found["time"].is_monotonic_increasing
+
+
+def test_quarters_add_up_to_hours(log: Engine) -> None:
+    quarters = usage.volume(log, grain="quarter", tz="Asia/Kathmandu")
+    assert set(quarters["time"].dt.minute) <= {0, 15, 30, 45}
+    hours = usage.volume(log, grain="hour", tz="Asia/Kathmandu")
+    assert quarters.groupby(quarters["time"].dt.floor("h"))["requests"].sum().tolist() == (
+        hours.groupby("time")["requests"].sum().tolist()
     )
-    found = usage.requests_by_hour(log, tz=zone)
-    assert rows(found, "hour", "model") == rows(expected.reset_index(), "hour", "model")
-    assert str(found["hour"].dtype) == f"datetime64[us, {zone}]"
-    assert (found["hour"].dt.minute == 0).all() or zone == "Australia/Lord_Howe"
-    assert found["hour"].is_monotonic_increasing
 
 
-@pytest.mark.parametrize("by", [("model",), ("key_alias",), ("user", "model"), ("hour", "user")])
-def test_tokens_and_spend_equal_the_truth(log: Engine, by: tuple[usage.Dimension, ...]) -> None:
-    groups = grouped(truth("Asia/Kolkata"), *by)
-    sums = {name: (name, "sum") for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    expected = groups.agg(requests=("id", "size"), **sums).reset_index()
-    assert rows(usage.tokens(log, by=by, tz="Asia/Kolkata"), *by) == rows(expected, *by)
-    expected = groups.agg(requests=("id", "size"), spend=("spend", "sum")).reset_index()
-    assert rows(usage.spend(log, by=by, tz="Asia/Kolkata"), *by) == rows(expected, *by)
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_hour_of_the_week_is_that_of_the_clock(log: Engine, zone: str) -> None:
+    expected = grouped(truth(zone), "weekday", "hour_of_day").agg(requests=("id", "size"))
+    found = usage.hour_of_week(log, tz=zone).set_index(["weekday", "hour"])
+    assert found["requests"].to_dict() == expected["requests"].to_dict()
 
 
-@pytest.mark.parametrize("by", [("model",), ("hour", "model"), ("user",)])
-def test_latency_equals_the_truth(log: Engine, by: tuple[usage.Dimension, ...]) -> None:
-    happened = truth("America/St_Johns")
-    answered = happened[~happened["failed"] & ~happened["cached"]]
-
-    def measures(group: pd.DataFrame) -> pd.Series:
-        return pd.Series(
-            {
-                "requests": len(group),
-                **{f"duration_p{rank}_s": nearest_rank(group["duration"], rank) for rank in (50, 95, 99)},
-                "streamed": group["first_token"].notna().sum(),
-                **{f"first_token_p{rank}_s": nearest_rank(group["first_token"], rank) for rank in (50, 95, 99)},
-                "tokens_per_s_p50": nearest_rank(group["speed"], 50),
-            }
-        )
-
-    expected = grouped(answered, *by).apply(measures).reset_index()
-    assert rows(usage.latency(log, by=by, tz="America/St_Johns"), *by) == rows(expected, *by)
+@pytest.mark.parametrize(
+    ("report", "measure"),
+    [
+        (usage.latency, "duration"),
+        (usage.time_to_first_token, "first_token"),
+        (usage.tokens_per_second, "speed"),
+    ],
+)
+@pytest.mark.parametrize("by", [("model",), (), ("user",), ("key_alias", "model")])
+@pytest.mark.parametrize("grain", [None, "hour", "month"])
+def test_percentiles_lie_within_the_bound(
+    log: Engine, report: Any, measure: str, by: tuple[Any, ...], grain: usage.Grain | None
+) -> None:
+    happened = truth("America/St_Johns").assign(all="all")
+    answered = happened[~happened["failed"] & ~happened["cached"] & happened[measure].notna()]
+    keys = [*([grain] if grain else []), *by]
+    values = {key: group[measure] for key, group in answered.groupby(keys or ["all"], dropna=False)}
+    found = report(log, by=by, grain=grain, tz="America/St_Johns")
+    assert len(found) == len(values)
+    exact = set(by) - {"model"}  # these come from the requests themselves
+    for _, row in found.iterrows():
+        key = tuple(row["time" if name == grain else name] for name in keys) or ("all",)
+        measured = values[key]
+        assert row["requests"] == len(measured)
+        assert row["mean"] == pytest.approx(measured.mean())
+        assert row["max"] == pytest.approx(measured.max())
+        for rank in (50, 90, 95, 99):
+            bound = 1e-9 if exact else (1 + 1e-9) / 101
+            assert row[f"p{rank}"] == pytest.approx(nearest_rank(measured, rank), rel=bound)
 
 
 def test_errors_equal_the_truth(log: Engine) -> None:
     failed = truth()[lambda happened: happened["failed"]]
     failed = failed.assign(error_class=failed["error"].str[0], error_code=failed["error"].str[1])
     keys = ("model", "error_class", "error_code")
-    expected = grouped(failed, *keys).agg(failures=("id", "size"), last_at=("started", "max"))
-    found = usage.errors(log)
-    assert rows(found, *keys) == rows(expected.reset_index(), *keys)
-    assert found["failures"].is_monotonic_decreasing
+    expected = grouped(failed, *keys).agg(requests=("id", "size"), last=("started", "max")).reset_index()
+    found = usage.error_taxonomy(log)
+    assert rows(found.drop(columns="share"), *keys) == rows(expected, *keys)
+    assert found["requests"].is_monotonic_decreasing
+    assert found["share"].sum() == pytest.approx(1)
+    assert usage.error_taxonomy(log, usage.UsageFilter(status="success")).empty
+    one = usage.error_taxonomy(log, usage.UsageFilter(user="ada"))
+    assert one["requests"].sum() == (failed["user"] == "ada").sum()
 
 
-def test_recent_lists_the_latest_with_what_belongs_to_them(log: Engine) -> None:
+def test_people_are_ranked_by_tokens(log: Engine) -> None:
+    expected = grouped(truth(), "user").agg(**COUNTS).reset_index()
+    found = usage.people(log)
+    assert rows(found.drop(columns="share"), "user") == rows(expected, "user")
+    assert found["total_tokens"].is_monotonic_decreasing
+    assert found["share"].sum() == pytest.approx(1)
+    first = usage.people(log, by=("user", "key_alias"), limit=1)
+    assert len(first) == 1
+    assert first["share"][0] < 1
+
+
+def test_concurrency_is_what_littles_law_says(log: Engine) -> None:
+    where = usage.UsageFilter(until=datetime(2026, 10, 25, 2, 30, tzinfo=UTC))
+    happened = truth()[lambda t: t["started"] < where.until]
+    expected = happened.groupby("hour")["duration"].sum() / 3600
+    expected.iloc[-1] *= 2  # half of the last hour counts
+    found = usage.concurrency(log, where, slots=1)
+    assert found["mean_concurrency"].tolist() == pytest.approx(expected.tolist())
+    assert found["utilisation"].tolist() == pytest.approx(expected.tolist())
+    assert (found["arrivals_per_s"] * found["mean_duration_s"]).tolist() == pytest.approx(expected.tolist())
+    assert usage.concurrency(log)["utilisation"].isna().all()
+
+
+def test_cache_hits_equal_the_truth(log: Engine) -> None:
+    expected = grouped(truth(), "day").agg(
+        requests=("id", "size"), cache_hits=("cached", "sum"), hit_rate=("cached", "mean")
+    )
+    expected = expected.reset_index().rename(columns={"day": "time"})
+    assert rows(usage.cache_hits(log), "time") == rows(expected, "time")
+
+
+def test_requests_are_listed_page_by_page_without_gap_or_repetition(log: Engine) -> None:
+    happened = truth().sort_values(["started", "id"], ascending=False)
+    pages = list(usage.stream_requests(log, chunk=77, tz="Asia/Kolkata"))
+    assert [len(page) for page in pages[:-1]] == [77] * (len(pages) - 1)
+    assert pd.concat(pages)["request_id"].tolist() == happened["id"].tolist()
+    assert usage.cursor(usage.requests(log, usage.UsageFilter(model="no such model"))) is None
+
+
+def test_a_request_is_shown_with_what_belongs_to_it(log: Engine) -> None:
     happened = truth().sort_values(["started", "id"], ascending=False).head(200).set_index("id")
-    found = usage.recent(log, 200, tz="Asia/Kolkata")
-    assert found["started_at"].is_monotonic_decreasing
-    found = found.set_index("request_id")
-    assert set(found.index) == set(happened.index)
-    found = found.loc[happened.index]
+    found = usage.requests(log, limit=200, tz="Asia/Kolkata").set_index("request_id")
+    assert found.index.tolist() == happened.index.tolist()
     assert (found["started_at"] == happened["started"]).all()
     assert found["duration_s"].tolist() == pytest.approx(happened["duration"].tolist())
     assert found["first_token_s"].tolist() == pytest.approx(happened["first_token"].tolist(), nan_ok=True)
@@ -132,31 +206,67 @@ def test_recent_lists_the_latest_with_what_belongs_to_them(log: Engine) -> None:
     assert set(map(tuple, found["tags"])) == {("course-7",)}
 
 
-def test_the_self_test_counts_only_when_asked_for(log: Engine, database: Database) -> None:
-    where = usage.UsageFilter(include_smoke=True)
-    assert usage.requests_by_model(log, where)["requests"].sum() == len(truth(smoke=True))
-    assert usage.requests_by_model(log)["requests"].sum() == len(truth())
+def test_sessions_are_those_that_callers_name(empty: Database) -> None:
+    insert = (
+        'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", session_id, total_tokens,'
+        ' "user")'
+        " VALUES ('1', 'x', '2026-05-01 10:00', '2026-05-01 10:01', 'talk', 5, 'ada'),"
+        " ('2', 'x', '2026-05-01 10:05', '2026-05-01 10:06', 'talk', 7, 'ada'),"
+        " ('3', 'x', '2026-05-01 10:02', '2026-05-01 10:03', 'other', 1, 'grace')"
+    )
+    engine = usage.connect(empty.reader)
+    with changed(empty, insert):
+        found = usage.sessions(engine)
+        assert found["session_id"].tolist() == ["talk", "other"]
+        assert found["requests"].tolist() == [2, 1]
+        assert found["total_tokens"].tolist() == [12, 1]
+        assert found["last"][0] == pd.Timestamp("2026-05-01 10:05", tz="UTC")
+        assert usage.sessions(engine, usage.UsageFilter(user="grace"))["session_id"].tolist() == ["other"]
+    engine.dispose()
+
+
+def test_budgets_burn_down_at_the_pace_of_the_last_days(empty: Database) -> None:
+    insert = """
+        INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, user_id, spend, max_budget, budget_duration,
+            budget_reset_at) VALUES (encode(sha256('a'), 'hex'), 'busy', 'ada', 4, 10, '30d', '2026-05-21'),
+            (encode(sha256('b'), 'hex'), 'idle', 'ada', 0, 10, '30d', '2026-05-21'),
+            (encode(sha256('c'), 'hex'), 'spent', 'ada', 11, 10, NULL, NULL),
+            (encode(sha256('d'), 'hex'), 'free', 'ada', 4, NULL, NULL, NULL);
+        INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", api_key, spend)
+            SELECT n::text, 'x', '2026-05-09 10:00', '2026-05-09 10:01', encode(sha256('a'), 'hex'), 2
+            FROM generate_series(1, 7) AS n"""
+    engine = usage.connect(empty.reader)
+    with changed(empty, insert):
+        found = usage.budgets(engine, now=datetime(2026, 5, 11, tzinfo=UTC)).set_index("key_alias")
+        assert set(found.index) == {"busy", "idle", "spent"}
+        assert found.loc["busy", "burn_per_day"] == pytest.approx(2)
+        assert found.loc["busy", "days_left"] == pytest.approx(3)
+        assert found["lasts"].to_dict() == {"busy": False, "idle": True, "spent": False}
+        assert found.loc["spent", "days_left"] == 0
+        assert pd.isna(found.loc["idle", "days_left"])
+    engine.dispose()
+
+
+def test_the_self_test_counts_only_when_asked_for(log: Engine) -> None:
+    everything = usage.UsageFilter(include_smoke=True)
+    for report in (usage.totals, usage.people, usage.volume):
+        assert report(log, everything)["requests"].sum() == len(truth(smoke=True))
+        assert report(log)["requests"].sum() == len(truth())
+    assert usage.latency(log, everything)["requests"].sum() > usage.latency(log)["requests"].sum()
 
 
 def test_the_wrong_key_of_the_self_test_is_left_out(empty: Database) -> None:
     key = "sk-not-a-key-of-this-lab"
     assert key in (ROOT / "ansible/roles/smoke/tasks/run.yml").read_text(), "the self-test uses another wrong key now"
-    engine = usage.connect(empty.reader)
     insert = (
         'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, "startTime", "endTime", status)'
-        " VALUES ('refused', 'acompletion', encode(sha256(%s), 'hex'), now(), now(), 'failure')"
+        f" VALUES ('refused', 'acompletion', encode(sha256('{key}'), 'hex'), now(), now(), 'failure')"
     )
-    with psycopg2.connect(empty.owner) as connection:
-        connection.cursor().execute(insert, (key.encode(),))
-    connection.close()
-    try:
-        assert usage.errors(engine).empty
-        assert usage.errors(engine, usage.UsageFilter(include_smoke=True))["failures"].tolist() == [1]
-    finally:
-        with psycopg2.connect(empty.owner) as connection:
-            connection.cursor().execute('DELETE FROM "LiteLLM_SpendLogs"')
-        connection.close()
-        engine.dispose()
+    engine = usage.connect(empty.reader)
+    with changed(empty, insert):
+        assert usage.error_taxonomy(engine).empty
+        assert usage.error_taxonomy(engine, usage.UsageFilter(include_smoke=True))["requests"].tolist() == [1]
+    engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -166,6 +276,8 @@ def test_the_wrong_key_of_the_self_test_is_left_out(empty: Database) -> None:
         (usage.UsageFilter(status="failure"), lambda t: t["failed"]),
         (usage.UsageFilter(status="success"), lambda t: ~t["failed"]),
         (usage.UsageFilter(user="grace", key_alias="gone"), lambda t: t["key_alias"] == "gone"),
+        (usage.UsageFilter(model=("qwen2.5", "smollm2")), lambda t: t["model"].isin(["qwen2.5", "smollm2"])),
+        (usage.UsageFilter(tag="course-7", user="ada"), lambda t: t["user"] == "ada"),
         (
             usage.UsageFilter(
                 since=datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=0),
@@ -177,21 +289,34 @@ def test_the_wrong_key_of_the_self_test_is_left_out(empty: Database) -> None:
             ),
         ),
     ],
-    ids=["model", "failure", "success", "user and key", "an hour that a clock shows twice"],
+    ids=[
+        "model",
+        "failure",
+        "success",
+        "user and key",
+        "two models",
+        "tag and user",
+        "an hour that a clock shows twice",
+    ],
 )
 def test_a_filter_chooses_the_same_requests_as_the_truth(log: Engine, where: usage.UsageFilter, chosen: Any) -> None:
     expected = set(truth()[chosen]["id"])
     assert expected
-    assert set(usage.recent(log, 10_000, where)["request_id"]) == expected
+    assert set(usage.requests(log, where, limit=10_000)["request_id"]) == expected
+    assert usage.totals(log, where)["requests"].sum() == len(expected)
+    assert usage.volume(log, where, grain="month")["requests"].sum() == len(expected)
+    answered = truth()[chosen][lambda t: ~t["failed"] & ~t["cached"]]
+    assert usage.latency(log, where)["requests"].sum() == len(answered)
 
 
 def test_the_bounds_of_a_time_span_are_first_in_and_last_out(log: Engine) -> None:
     started = truth()["started"].sort_values()
     first, last = started.iloc[0].to_pydatetime(), started.iloc[-1].to_pydatetime()
-    found = usage.recent(log, 10_000, usage.UsageFilter(since=first, until=last))["started_at"]
+    where = usage.UsageFilter(since=first, until=last)
+    found = usage.requests(log, where, limit=10_000)["started_at"]
     assert found.min() == first
     assert found.max() < last
-    assert len(found) == (started < last).sum()
+    assert len(found) == (started < last).sum() == usage.totals(log, where)["requests"].sum()
 
 
 # Failing ----------------------------------------------------------------------------------------------------------
@@ -215,46 +340,14 @@ def test_an_unknown_user_or_database_is_refused(database: Database) -> None:
 def test_a_database_without_the_view_says_how_to_get_it(scratch_postgres: Any) -> None:
     engine = usage.connect(scratch_postgres.create_database("usage_bare"))
     with pytest.raises(usage.LogNotReady, match="make up"):
-        usage.errors(engine)
+        usage.error_taxonomy(engine)
     engine.dispose()
 
 
 def test_the_engine_survives_a_restart_of_its_sessions(database: Database, log: Engine) -> None:
-    assert not usage.errors(log).empty
-    with psycopg2.connect(database.superuser) as connection, connection.cursor() as cursor:
+    assert not usage.error_taxonomy(log).empty
+    with closing(psycopg2.connect(database.superuser)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'lab_reader'")
         assert cursor.fetchone()[0] > 0
     connection.close()
-    assert not usage.errors(log).empty
-
-
-# The notebook -----------------------------------------------------------------------------------------------------
-
-
-def outputs(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything that the notebook shows, run from top to bottom."""
-    monkeypatch.setenv("LAB_DATABASE_URL", url)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    notebook = nbformat.read(ROOT / "notebooks/usage.ipynb", as_version=4)
-    stored = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert stored == []
-    # All of the log, so that the rows of any year count.
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("since=datetime.now(UTC) - timedelta(days=7)", "")
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    return nbformat.writes(notebook)
-
-
-def test_the_notebook_shows_charts_and_no_secret(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = outputs(database.reader, monkeypatch)
-    assert shown.count(CHART) == 7
-    assert "nothing to show yet" not in shown.lower()
-    for secret in (PASSWORD, usage_truth.SECRET, usage_truth.token_of("ada-notebook")):
-        assert secret not in shown
-
-
-def test_the_notebook_is_friendly_about_an_empty_log(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = outputs(empty.reader, monkeypatch)
-    assert CHART not in shown
-    assert shown.count("nothing to show yet") >= 7
-    assert "No requests in this time span." in shown
+    assert not usage.error_taxonomy(log).empty

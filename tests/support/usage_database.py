@@ -28,7 +28,7 @@ def make_database(scratch_postgres: Any, gateway_env: Any, name: str) -> Databas
     url = make_url(scratch_postgres.create_database(name)).set(drivername="postgresql")
     superuser = url.render_as_string(hide_password=False)
     with create_engine(url.set(drivername="postgresql+psycopg2")).begin() as connection:
-        for role in ("usage_owner", "lab_reader"):
+        for role in ("usage_owner", "lab_reader", "lab_refresher"):
             known = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
             connection.execute(text(f"{'ALTER' if known else 'CREATE'} ROLE {role} LOGIN PASSWORD '{PASSWORD}'"))
         connection.execute(text(f'ALTER DATABASE "{url.database}" OWNER TO usage_owner'))

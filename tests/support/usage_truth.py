@@ -69,10 +69,10 @@ def requests(seed: int = 1) -> list[Request]:
         datetime(2026, 4, 4, 13, tzinfo=UTC),  # Lord Howe Island goes back by half an hour at 15:00 UTC
         datetime(2026, 6, 30, 21, tzinfo=UTC),  # midnight of half-hour zones, and of a month
     ]
-    return [_request(dice, number, dice.choice(beginnings)) for number in range(900)]
+    return [request(dice, number, dice.choice(beginnings)) for number in range(900)]
 
 
-def _request(dice: random.Random, number: int, beginning: datetime) -> Request:
+def request(dice: random.Random, number: int, beginning: datetime) -> Request:
     failure = dice.choice(ERRORS) if dice.random() < 0.15 else None
     cache_hit = failure is None and dice.random() < 0.1
     streamed = failure is None and dice.random() < 0.5
@@ -106,7 +106,14 @@ def write(connection: Connection, truth: Iterable[Request]) -> None:
             text(f'INSERT INTO "LiteLLM_{table}" ({identity}token, key_alias) VALUES ({value}:token, :alias)'),
             {"token": token_of(alias), "alias": alias},
         )
-    connection.execute(_INSERT, [_row(request, number) for number, request in enumerate(truth)])
+    insert(connection, truth)
+
+
+def insert(connection: Connection, truth: Iterable[Request]) -> None:
+    """Insert requests alone."""
+    rows = [_row(request, int(request.id.rpartition("-")[2])) for request in truth]
+    if rows:
+        connection.execute(_INSERT, rows)
 
 
 def _row(request: Request, number: int) -> dict[str, Any]:
@@ -152,7 +159,18 @@ def hour_of(instant: datetime, zone: str) -> pd.Timestamp:
     return pd.Timestamp(instant - past)
 
 
-def truth(zone: str = "UTC", *, smoke: bool = False) -> pd.DataFrame:
+def bucket_of(instant: datetime, grain: str, zone: str) -> pd.Timestamp:
+    """Beginning of the day, week or month on the clock of `zone`."""
+    local = instant.astimezone(ZoneInfo(zone))
+    day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    if grain == "week":
+        day -= timedelta(days=day.weekday())
+    if grain == "month":
+        day = day.replace(day=1)
+    return pd.Timestamp(day.replace(tzinfo=ZoneInfo(zone)))
+
+
+def truth(zone: str = "UTC", *, smoke: bool = False, happened: Iterable[Request] | None = None) -> pd.DataFrame:
     def row(request: Request) -> dict[str, Any]:
         end = request.duration_ms / 1000
         visible = request.first_token_ms is not None and request.duration_ms - request.first_token_ms > 1
@@ -160,6 +178,9 @@ def truth(zone: str = "UTC", *, smoke: bool = False) -> pd.DataFrame:
             "id": request.id,
             "started": request.started,
             "hour": hour_of(request.started, zone),
+            **{grain: bucket_of(request.started, grain, zone) for grain in ("day", "week", "month")},
+            "weekday": request.started.astimezone(ZoneInfo(zone)).weekday(),
+            "hour_of_day": request.started.astimezone(ZoneInfo(zone)).hour,
             "model": request.model,
             "user": request.user,
             "key_alias": request.key_alias,
@@ -175,7 +196,8 @@ def truth(zone: str = "UTC", *, smoke: bool = False) -> pd.DataFrame:
             "speed": request.completion_tokens / end if request.completion_tokens and end else math.nan,
         }
 
-    return pd.DataFrame([row(request) for request in requests() if smoke or not request.smoke])
+    chosen = requests() if happened is None else happened
+    return pd.DataFrame([row(request) for request in chosen if smoke or not request.smoke])
 
 
 def nearest_rank(values: pd.Series, rank: int) -> float:

@@ -20,7 +20,7 @@ def _own_renderer() -> Any:
 
 def hours(zone: str) -> pd.DataFrame:
     hour = pd.to_datetime(["2026-05-01T00:30Z", "2026-05-01T01:30Z"]).tz_convert(zone)
-    return pd.DataFrame({"hour": hour, "model": ["a", "b"], "value": [1.0, float("nan")]})
+    return pd.DataFrame({"time": hour, "model": ["a", "b"], "value": [1.0, float("nan")]})
 
 
 def bundle(chart: Any) -> dict[str, Any]:
@@ -30,31 +30,36 @@ def bundle(chart: Any) -> dict[str, Any]:
 
 
 def test_a_chart_is_handed_over_in_the_format_that_jupyterlab_ships() -> None:
-    shown = bundle(charts.per_model(pd.DataFrame({"model": ["a"], "value": [1]}), "value", "Value"))
+    shown = bundle(charts.ranked(pd.DataFrame({"model": ["a"], "value": [1]}), "model", "value", "Value"))
     assert set(shown) == {BUILT_IN, "text/plain"}
     assert shown[BUILT_IN]["$schema"].endswith("/v5.json")
     assert "http" not in str({**shown[BUILT_IN], "$schema": ""})
 
 
 def test_hours_stay_on_the_clock_of_their_zone() -> None:
-    spec = bundle(charts.per_hour(hours("Asia/Kolkata"), "value", "Value"))[BUILT_IN]
+    spec = bundle(charts.over_time(hours("Asia/Kolkata"), "value", "Value", grain="hour"))[BUILT_IN]
     (rows,) = spec["datasets"].values()
-    assert [datetime.fromisoformat(row["hour"]).isoformat() for row in rows] == ["2026-05-01T06:00:00+00:00"]
-    assert spec["encoding"]["x"]["timeUnit"].startswith("utc")
-    assert spec["encoding"]["x"]["title"] == "Hour (Asia/Kolkata)"
+    assert [datetime.fromisoformat(row["time"]).isoformat() for row in rows] == ["2026-05-01T06:00:00+00:00"]
+    assert spec["encoding"]["x"]["scale"]["type"] == "utc"
+    assert all(part.get("timeUnit", "utc").startswith("utc") for part in spec["encoding"]["tooltip"])
+    assert spec["encoding"]["x"]["title"] == "Time (Asia/Kolkata)"
 
 
-@pytest.mark.parametrize("mark", ["bar", "line"])
-def test_the_mark_is_the_one_asked_for(mark: Any) -> None:
-    spec = bundle(charts.per_hour(hours("UTC"), "value", "Value", mark=mark))[BUILT_IN]
-    assert spec["mark"]["type"] == mark
+def test_bars_stand_on_each_other_and_lines_do_not() -> None:
+    times = pd.to_datetime(["2026-05-01", "2026-05-01", "2026-05-02"]).tz_localize("UTC")
+    frame = pd.DataFrame({"time": times, "model": ["a", "b", "a"], "value": [1, 2, 4]})
+    spec = bundle(charts.over_time(frame, "value", "Value"))[BUILT_IN]
+    (rows,) = spec["datasets"].values()
+    assert [(row["bottom"], row["top"]) for row in rows] == [(0, 1), (1, 3), (0, 4)]
+    assert spec["mark"]["type"] == "rect"
+    assert bundle(charts.over_time(frame, "value", "Value", mark="line"))[BUILT_IN]["mark"]["type"] == "line"
 
 
 def test_nothing_to_chart_gives_a_line_of_text() -> None:
     empty = hours("UTC").iloc[:0]
     unmeasured = hours("UTC").iloc[1:]
     for frame in (empty, unmeasured):
-        for chart in (charts.per_hour(frame, "value", "Tokens"), charts.per_model(frame, "value", "Tokens")):
+        for chart in (charts.over_time(frame, "value", "Tokens"), charts.ranked(frame, "model", "value", "Tokens")):
             assert isinstance(chart, charts.Note)
             assert str(chart).startswith("Tokens: nothing to show yet")
 
@@ -67,5 +72,37 @@ def test_an_empty_table_gives_its_line_of_text() -> None:
 
 def test_a_year_of_hours_fits_into_one_chart() -> None:
     hour = pd.date_range("2026-01-01", periods=8760, freq="h", tz="UTC")
-    frame = pd.DataFrame({"hour": hour, "model": "a", "value": 1.0})
-    assert len(next(iter(bundle(charts.per_hour(frame, "value", "Value"))[BUILT_IN]["datasets"].values()))) == 8760
+    frame = pd.DataFrame({"time": hour, "model": "a", "value": 1.0})
+    assert (
+        len(next(iter(bundle(charts.over_time(frame, "value", "Value", grain="hour"))[BUILT_IN]["datasets"].values())))
+        == 8760
+    )
+
+
+def test_a_week_has_every_hour_whether_used_or_not() -> None:
+    spec = charts.week(pd.DataFrame({"weekday": [2], "hour": [9], "requests": [4]}), "requests", "Requests").to_dict()
+    (rows,) = spec["datasets"].values()
+    assert len(rows) == 168
+    assert [(row["day"], row["hour"]) for row in rows if row["requests"]] == [("Wednesday", 9)]
+
+
+def test_a_missing_name_is_shown_as_none() -> None:
+    spec = charts.ranked(pd.DataFrame({"user": [None, "ada"], "value": [2, 1]}), "user", "value", "Value").to_dict()
+    (rows,) = spec["datasets"].values()
+    assert [row["user"] for row in rows] == ["(none)", "ada"]
+
+
+def test_an_outlook_shows_what_was_even_without_a_forecast() -> None:
+    days = pd.date_range("2026-05-01", periods=3, freq="D", tz="UTC")
+    was = pd.DataFrame({"requests": [1.0, 2.0, 3.0]}, index=days)
+    coming = pd.DataFrame({"time": days, "expected": 1.0, "low": 0.0, "high": 2.0})
+    assert len(charts.outlook(was, "requests", coming.head(0), "Requests").to_dict()["layer"]) == 1
+    assert len(charts.outlook(was, "requests", coming, "Requests").to_dict()["layer"]) == 3
+    assert isinstance(charts.outlook(was.head(0), "requests", coming.head(0), "Requests"), charts.Note)
+
+
+def test_what_never_ends_is_left_out_of_curves() -> None:
+    frame = pd.DataFrame({"slots": [1, 2], "seconds": [float("inf"), 3.0], "what": "p95"})
+    (rows,) = charts.curves(frame, "slots", "seconds", "what", "Wait").to_dict()["datasets"].values()
+    assert [row["slots"] for row in rows] == [2]
+    assert isinstance(charts.curves(frame.head(1), "slots", "seconds", "what", "Wait"), charts.Note)

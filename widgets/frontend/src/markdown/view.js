@@ -45,7 +45,7 @@ export class MarkdownView {
     if (this.held) this.waiting += "\n";
     this.held = "";
     this.ended = true;
-    if (!this.timer) this.#work();
+    if (!this.timer || !this.waiting) this.#work();
   }
 
   /** Work off everything that waits now. */

@@ -1,0 +1,1 @@
+"""What the project measures, beside what others offer for the same work."""

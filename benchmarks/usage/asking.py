@@ -1,0 +1,54 @@
+"""Ask the eight questions in a process that does nothing else: `python -m benchmarks.usage.asking URL`, JSON out."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.usage.questions import ANSWERS
+from litellm_hub import usage
+
+REPEATS = 5
+SHORTER = (7, 30, 60)
+
+
+def eight(log: object, where: usage.UsageFilter) -> dict[str, float]:
+    """Seconds of each answer, asked one after the other."""
+    seconds = {}
+    for name, answer in ANSWERS.items():
+        begin = time.perf_counter()
+        answer(log, where)  # type: ignore[arg-type]
+        seconds[name] = time.perf_counter() - begin
+    return seconds
+
+
+def repeated(log: object, where: usage.UsageFilter) -> dict[str, float]:
+    """The median of several times, for each answer."""
+    times = [eight(log, where) for _ in range(REPEATS)]
+    return {name: statistics.median(each[name] for each in times) for name in ANSWERS}
+
+
+def main() -> None:
+    """Measure and print."""
+    log = usage.connect(sys.argv[1])
+    found: dict[str, object] = {"first_s": sum(eight(log, usage.EVERYTHING).values())}
+    found["answers"] = repeated(log, usage.EVERYTHING)
+    now = datetime.now(UTC)
+    found["shorter"] = {
+        days: sum(repeated(log, usage.UsageFilter(since=now - timedelta(days=days))).values()) for days in SHORTER
+    }
+    busiest = {name: usage.people(log, by=(name,), limit=1)[name][0] for name in ("user", "key_alias", "team")}  # type: ignore[arg-type]
+    found["filtered"] = {
+        f"{name} ({value})": sum(repeated(log, usage.UsageFilter(**{name: value})).values())
+        for name, value in busiest.items()
+    }
+    found["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""A lab of processes becomes one of containers, is opened to its neighbours, closed, stopped and removed.
+
+The tests build on each other. The host is this one: Docker runs, and systemd need not be PID 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.host.machine import build_images, docker, engine_answers
+from tests.support.lab import Lab, changes, playbook, wait_until
+from tests.support.neighbour import neighbour
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0 or not engine_answers(), reason="needs root, a Docker engine and debootstrap"),
+]
+KEYS = 'SELECT token, key_alias, spend, max_budget FROM "LiteLLM_VerificationToken"'
+ROWS = 'SELECT request_id, api_key, model, spend, prompt_tokens, "startTime" FROM "LiteLLM_SpendLogs"'
+
+LIST_MODELS = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": f"Bearer {sys.argv[2]}"})
+try:
+    print(urllib.request.urlopen(request, timeout=20).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+
+
+@dataclass
+class Moving:
+    """The lab, and what was seen of it before."""
+
+    lab: Lab
+    variables: dict[str, Any]
+    key: str
+    answered: list[str] = field(default_factory=list)
+
+    def play(self, name: str = "site", **variables: Any) -> subprocess.CompletedProcess[str]:
+        return playbook(name, self.variables | variables)
+
+    def query(self, sql: str) -> set[tuple[Any, ...]]:
+        with psycopg2.connect(self.lab.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return set(cursor.fetchall())
+
+    def ask(self) -> None:
+        """One completion by the virtual key; its row must be in the log from now on."""
+        body: dict[str, object] = {"model": "smollm2", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
+        self.answered.append(self.lab.hub("/v1/chat/completions", body, key=self.key)["id"])
+
+    def wait_for_rows(self) -> None:
+        """Wait until each answered request has its row."""
+        wait_until(lambda: {row[0] for row in self.query(ROWS)} >= set(self.answered), 60, "all rows")
+
+    @property
+    def project(self) -> str:
+        return next(
+            line.partition("=")[2]
+            for line in (self.lab.home / "hub.env").read_text().splitlines()
+            if line.startswith("LAB_NAME=")
+        )
+
+    def containers(self) -> dict[str, str]:
+        """State by name of the lab's containers."""
+        label = f"label=com.docker.compose.project={self.project}"
+        listed = docker("ps", "-a", "--no-trunc", "--filter", label, "--format", "{{.ID}} {{.State}}")
+        return dict(line.split() for line in listed.splitlines())
+
+    def volumes(self) -> list[str]:
+        return docker("volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={self.project}").split()
+
+
+@pytest.fixture(scope="module")
+def moving(other: tuple[Lab, dict[str, object]]) -> Moving:
+    build_images()
+    lab, variables = other
+    assert playbook("site", variables).returncode == 0
+    key = lab.hub("/key/generate", {"key_alias": "moving", "max_budget": 5.0})["key"]
+    settings = {"lab_profile": "containers", "hub_images": "build", "hub_subnet": "172.29.78"}
+    return Moving(lab, variables | settings, key)
+
+
+def test_the_database_keys_and_journal_of_an_embedded_lab_are_carried_over(moving: Moving) -> None:
+    for _ in range(3):
+        moving.ask()
+    moving.wait_for_rows()
+    rows, keys = moving.query(ROWS), moving.query(KEYS)
+    for _ in range(3):
+        moving.ask()  # the last ones are in the journal alone when the gateway stops
+    run = moving.play(lab_bind_address="0.0.0.0")
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+    assert moving.query(ROWS) >= rows
+    assert {key[:2] for key in moving.query(KEYS)} >= {key[:2] for key in keys}
+    moving.ask()
+    moving.wait_for_rows()
+    assert moving.lab.notebook_key
+    assert moving.lab.hub("/v1/models", key=moving.lab.notebook_key)["data"]
+    assert (moving.lab.home / "data/postgres/16.carried/PG_VERSION").exists()
+    assert moving.lab.pid("gateway") is None
+
+
+def test_an_open_lab_shows_its_neighbours_the_hub_and_jupyterlab_alone(moving: Moving) -> None:
+    ports = [moving.variables[f"{name}_port"] for name in ("hub", "jupyter", "postgres", "runtime")]
+    with neighbour() as there:
+        assert [there.reaches(there.here, port) for port in ports] == [True, True, False, False]
+        for key, answer in ((moving.key, "200"), ("sk-wrong", "401")):
+            url = f"http://{there.here}:{moving.variables['hub_port']}/v1/models"
+            assert there.run("python3", "-c", LIST_MODELS, url, key).stdout.strip() == answer
+        for address in addresses(moving, "database"):
+            assert not there.reaches(address, 5432)
+
+
+def addresses(moving: Moving, service: str) -> list[str]:
+    """A container's addresses on all its networks."""
+    networks = docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", f"{moving.project}-{service}-1")
+    return [network["IPAddress"] for network in json.loads(networks).values()]
+
+
+def test_a_closed_lab_shows_its_neighbours_nothing(moving: Moving) -> None:
+    run = moving.play()
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+    assert changes(run) > 0
+    with neighbour() as there:
+        for port in (moving.variables[f"{name}_port"] for name in ("hub", "jupyter", "postgres", "runtime")):
+            for address in (there.here, host_address(moving)):
+                assert not there.reaches(address, port), f"{address}:{port}"
+        for service, port in (("gateway", 4000), ("database", 5432)):
+            for address in addresses(moving, service):
+                assert not there.reaches(address, port), f"{address}:{port}"
+
+
+def host_address(moving: Moving) -> str:
+    """This machine's address on the hub's network."""
+    return docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", f"{moving.project}_hub").strip()
+
+
+def test_a_second_run_changes_nothing(moving: Moving) -> None:
+    run = moving.play()
+    assert changes(run) == 0, run.stdout
+
+
+def test_an_image_that_is_refused_leaves_the_running_lab_alone(moving: Moving) -> None:
+    before, row_count = moving.containers(), len(moving.query(ROWS))
+    wrong = f"sha256:{'0' * 64}"
+    nobody = "127.0.0.1:9/library/postgres:16.14"
+    run = moving.play(hub_images="pull", hub_database_image=nobody, hub_database_digest=wrong)
+    assert run.returncode != 0
+    assert f"{nobody.removesuffix(':16.14')}@{wrong} (given) cannot be pulled" in run.stdout
+    assert moving.containers() == before
+    moving.ask()
+    moving.wait_for_rows()
+    assert len(moving.query(ROWS)) == row_count + 1
+
+
+def test_the_way_back_is_refused(moving: Moving) -> None:
+    run = moving.play(lab_profile="embedded")
+    assert run.returncode != 0
+    assert "this lab's database is in a Docker volume" in run.stdout
+    moving.ask()
+
+
+def test_down_keeps_the_data_and_up_brings_all_rows_back(moving: Moving) -> None:
+    moving.ask()
+    down = moving.play("down")
+    assert down.returncode == 0, down.stdout
+    assert set(moving.containers().values()) == {"exited"}
+    assert moving.lab.processes() == {}
+    assert moving.volumes()
+    assert changes(moving.play("down")) == 0
+    up = moving.play()
+    assert up.returncode == 0, up.stdout[-6000:]
+    moving.wait_for_rows()
+
+
+def test_clean_removes_containers_volumes_network_and_folder(moving: Moving) -> None:
+    project = moving.project
+    assert moving.play("clean", clean_confirmation="no").returncode != 0
+    assert moving.volumes()
+    done = moving.play("clean", clean_confirmation="yes")
+    assert done.returncode == 0, done.stdout
+    assert not moving.lab.home.exists()
+    for what in (["ps", "-aq"], ["volume", "ls", "-q"], ["network", "ls", "-q"]):
+        assert docker(*what, "--filter", f"label=com.docker.compose.project={project}") == ""

@@ -1,0 +1,84 @@
+"""Planted incidents are found, quiet logs stay quiet, and too little data is said in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from litellm_hub.usage.insight import complete, unusual_error_rate, unusual_latency, unusual_volume
+from litellm_hub.usage.insight.backtests import incidents
+from litellm_hub.usage.insight.synthetic import PLANTED, hourly_usage
+
+
+def test_planted_incidents_are_found_with_few_false_alarms() -> None:
+    found = incidents(3).set_index("measure")
+    assert (found["found"] == found["planted"]).all()
+    assert (found["planted"] > 0).all()
+    assert (found["hours_found"] >= 0.9 * found["hours_planted"]).all()
+    assert (found["false_alarms"] / found["hours"] < 0.001).all()
+
+
+def test_a_log_without_incidents_is_called_quiet() -> None:
+    hourly = hourly_usage(8, planted=(), seed=1).set_index("time")
+    found = unusual_volume(hourly)
+    assert found.table.empty
+    assert found.words == "Unusual requests: none in 1,344 hours."
+
+
+def test_an_unusual_hour_comes_with_what_is_usual_then() -> None:
+    hourly = hourly_usage(10, planted=PLANTED[1:2])
+    found = unusual_volume(hourly.set_index("time"))
+    rush = hourly.iloc[PLANTED[1].first : PLANTED[1].first + PLANTED[1].hours]
+    row = found.table.set_index("time").loc[rush["time"].iloc[0]]
+    assert row["value"] == rush["requests"].iloc[0]
+    assert row["low"] < row["usual"] < row["high"] < row["value"]
+    assert 0.7 < row["usual"] / (row["value"] / 3) < 1.4
+    assert "2 hours in 1 stretch of 1,680 hours; the clearest on Thursday" in found.words
+
+
+def test_growth_and_weekends_are_no_news() -> None:
+    hourly = hourly_usage(12, planted=(), growth_per_week=0.15, seed=2).set_index("time")
+    assert len(unusual_volume(hourly).table) <= 1
+
+
+def test_an_outage_is_unusually_few_and_failures_are_unusual_only_upwards() -> None:
+    hourly = hourly_usage(10, planted=PLANTED[:1]).set_index("time")
+    assert (unusual_volume(hourly).table["score"] < 0).all()
+    flawless = hourly_usage(10, planted=()).assign(failures=0.0).set_index("time")
+    assert unusual_error_rate(flawless).table.empty
+
+
+def test_hours_with_few_answers_do_not_count_for_latency() -> None:
+    hourly = hourly_usage(8, planted=(), seed=4)
+    hourly.loc[500, ["requests", "p95"]] = (3, 600.0)
+    assert unusual_latency(hourly).table.empty
+
+
+@pytest.mark.parametrize("weeks", [0, 1, 2])
+def test_too_little_data_is_said_in_words(weeks: int) -> None:
+    hourly = hourly_usage(max(weeks, 1), planted=()).head(weeks * 168)
+    for found in (
+        unusual_volume(hourly.set_index("time")),
+        unusual_latency(hourly),
+        unusual_error_rate(hourly.set_index("time")),
+    ):
+        assert "3 weeks of hours are needed" in found.words
+        assert found.table.empty
+        assert list(found.table) == ["time", "measure", "value", "usual", "low", "high", "score"]
+
+
+def test_an_empty_frame_of_the_log_is_enough_to_say_so() -> None:
+    empty = pd.DataFrame({"time": pd.Series(dtype="datetime64[us, UTC]"), "requests": pd.Series(dtype="int64")})
+    found = unusual_volume(complete(empty, grain="hour"))
+    assert "there is none" in found.words
+
+
+def test_series_have_no_gaps_and_no_unfinished_step() -> None:
+    times = pd.to_datetime(["2026-03-28 23:00", "2026-03-29 04:00", "2026-03-29 04:00"]).tz_localize("Europe/Berlin")
+    frame = pd.DataFrame({"time": times, "requests": [1, 2, 3]})
+    hours = complete(frame, grain="hour")
+    assert hours["requests"].tolist() == [1, 0, 0, 0, 5]  # the clocks skip an hour in this night
+    days = complete(frame, grain="day", until=pd.Timestamp("2026-03-29 12:00", tz="Europe/Berlin"))
+    assert days["requests"].tolist() == [1]
+    assert np.isclose(complete(frame, grain="day")["requests"].sum(), 6)
