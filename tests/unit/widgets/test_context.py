@@ -145,6 +145,10 @@ def test_small_variables_leave_their_share_to_large_ones() -> None:
     assert large.tokens > 900
 
 
+def test_the_source_of_a_function_is_no_secret_whatever_its_name() -> None:
+    assert "def helper" in one(helper, "get_token").text
+
+
 def test_a_name_is_attached_once_and_an_unknown_one_refused() -> None:
     assert [each.name for each in attach(["n", "n"], {"n": 1})] == ["n"]
     with pytest.raises(UnknownVariable, match=r"no variable “m”\. Run the cell"):
