@@ -43,7 +43,7 @@ def tile(dashboard: Locator, title: str) -> Locator:
 
 
 def bars(dashboard: Locator, place: str) -> Locator:
-    return dashboard.locator(f"[data-place={place}] .lab-usage-chart > div:not(.lab-usage-stage) .mark-rect path")
+    return dashboard.locator(f"[data-place={place}] .lab-usage-chart > div:not(.lab-usage-stage) .mark-rect.marks path")
 
 
 def test_figures_charts_and_rows_follow_every_choice(jupyter_page: JupyterPage, full: Database) -> None:
