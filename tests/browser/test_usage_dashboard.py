@@ -104,6 +104,7 @@ def test_a_click_on_a_bar_of_time_lists_its_requests_and_a_drag_zooms_in(
     expect(chip).to_be_hidden(timeout=PATIENT)
 
     chart = dashboard.locator("[data-place=time] svg.marks")
+    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box
     mouse = jupyter_page.page.mouse
