@@ -152,7 +152,9 @@ def test_deleting_asks_first_and_says_what_goes_with_it(view: PretendedView) -> 
 
 def test_nothing_that_changes_the_conversation_happens_while_an_answer_comes(view: PretendedView) -> None:
     begin(view)
-    view.page.get_by_label("Answer again").first.click()
+    again = view.page.get_by_label("Answer again").first
+    expect(again).to_be_disabled()
+    again.press("Enter")
     expect(view.page.locator(".lab-chat-note")).to_contain_text("wait for it or stop it")
     assert not view.sent("regenerate")
 
