@@ -43,7 +43,7 @@ def tile(dashboard: Locator, title: str) -> Locator:
 
 
 def bars(dashboard: Locator, place: str) -> Locator:
-    return dashboard.locator(f"[data-place={place}] .lab-usage-chart > div:not(.lab-usage-stage) .mark-rect path")
+    return dashboard.locator(f"[data-place={place}] .lab-usage-chart > div:not(.lab-usage-stage) .mark-rect.marks path")
 
 
 def test_figures_charts_and_rows_follow_every_choice(jupyter_page: JupyterPage, full: Database) -> None:
@@ -104,6 +104,7 @@ def test_a_click_on_a_bar_of_time_lists_its_requests_and_a_drag_zooms_in(
     expect(chip).to_be_hidden(timeout=PATIENT)
 
     chart = dashboard.locator("[data-place=time] svg.marks")
+    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box
     mouse = jupyter_page.page.mouse
