@@ -108,10 +108,10 @@ def test_a_click_on_a_bar_of_time_lists_its_requests_and_a_drag_zooms_in(
     box = chart.bounding_box()
     assert box
     mouse = jupyter_page.page.mouse
-    mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.3)
+    mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3)
     mouse.down()
-    mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.3, steps=5)
-    mouse.move(box["x"] + box["width"] * 0.97, box["y"] + box["height"] * 0.3, steps=5)
+    mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.3, steps=5)
+    mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3, steps=5)
     mouse.up()
     expect(dashboard.get_by_role("button", name="Dates")).to_have_attribute("aria-pressed", "true", timeout=PATIENT)
     ready(dashboard)

@@ -260,14 +260,12 @@ class Dashboard {
 
   link(place, view) {
     if (place === "time") {
-      let range = null;
-      view.addSignalListener("brush", (_name, value) => {
-        range = Object.values(value)[0] ?? null;
-      });
-      view.addEventListener("mouseup", () => {
+      const zoom = () => {
+        const [range] = Object.values(view.signal("brush") ?? {});
         if (range && range[1] - range[0] > STEP.quarter) this.set({ span: "custom", since: clock(+range[0]), until: clock(+range[1]) });
-        range = null;
-      });
+      };
+      // The drag may end outside of the chart; Vega has heard of its end when this listener's turn is over.
+      view.container().addEventListener("pointerdown", () => window.addEventListener("pointerup", () => setTimeout(zoom), { once: true }));
     }
     view.addEventListener("click", (_event, item) => {
       const datum = item?.datum;
