@@ -149,7 +149,15 @@ def cut(studio: Studio) -> Locator:
         return panel.root
 
 
+def window(studio: Studio) -> Locator:
+    panel = studio.panel(PANEL)
+    studio.say(panel, "What is a large language model? Answer in one sentence.")
+    studio.say(panel, HELLO)
+    return studio.page.locator("body")
+
+
 SCENES: dict[str, Scene] = {
+    "chat-panel": window,
     "guide-answer": answer,
     "guide-versions": versions,
     "guide-cell": cell,
