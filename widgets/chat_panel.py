@@ -213,6 +213,11 @@ class ChatPanel(HubPanel):
             self.library.release(old)
         self.show_meters()
 
+    def refresh(self) -> None:
+        """Ask the hub how it is, and which models it has. Returns at once; `status`, `models`, `meters` follow."""
+        self._meters.models = {}
+        super().refresh()
+
     def replay(self) -> None:
         """Send all views what is on screen."""
         self._feed.replay()
@@ -276,17 +281,18 @@ class ChatPanel(HubPanel):
     def _take_status(self, found: HubStatus) -> None:
         self._meters.take_status(found)
         if found.models and not set(found.models) <= set(self._meters.models):
-            self._ask_about_models()
+            self._ask_about_models(found.models)
         if not self.model and found.models:
             last = self.library.store.setting("model")
             self.model = last if last in found.models else found.models[0]
         self.show_meters()
 
-    def _ask_about_models(self) -> None:
-        try:
-            self._meters.models = self._client.model_info()
-        except HubError:
-            self._meters.models = {}  # the meter of the context stays empty; the status tells what is wrong
+    def _ask_about_models(self, names: Sequence[str]) -> None:
+        known: dict[str, ModelInfo] = {}
+        with contextlib.suppress(HubError):  # the meter of the context stays empty; the status tells what is wrong
+            known = self._client.model_info()
+        # What the hub does not know now is not asked for again with every answer.
+        self._meters.models = {**dict.fromkeys(names, ModelInfo()), **known}
 
     def _watch(self, session: Session) -> None:
         session.watchers.append(self._show_saving)

@@ -24,6 +24,8 @@ from widgets.preview import preview
 if TYPE_CHECKING:
     from widgets.chat_panel import ChatPanel
 
+MOST_ITEMS = 200  # of a list: it is sent anew with each letter of a search
+
 # Format: ending of the file's name, media type.
 FORMATS = {
     "markdown": ("md", "text/markdown"),
@@ -113,8 +115,9 @@ class _Desk:
                 self._panel.show_tools()
 
     def on_conversations(self, message: Message) -> Mapping[str, Any]:
-        items = self._panel.library.items(_text(message, "query"))
-        return {"items": [asdict(item) for item in items], "current": self._panel.session.id}
+        found = self._panel.library.items(_text(message, "query"))
+        items = [asdict(item) for item in found[:MOST_ITEMS]]
+        return {"items": items, "total": len(found), "current": self._panel.session.id}
 
     def on_new(self, _: Message) -> Mapping[str, Any]:
         with self._opening:

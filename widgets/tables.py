@@ -13,7 +13,7 @@ import math
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litellm_hub.tokens import estimate_tokens
@@ -93,10 +93,12 @@ def describe_table(table: Table, token_limit: int) -> str:
     """
     shown = min(len(table.names), MOST_COLUMNS)
     exact = table.rows <= SAMPLE_ROWS
-    statistics = table.take(_positions(table.rows, SAMPLE_ROWS), shown)
+    facts = _facts(table, shown, exact)
     text = ""
     for detail in _DETAILS:
-        columns = _columns(table, statistics, shown, detail, exact)
+        columns = [column.line(detail.values) for column in facts]
+        if shown < len(table.names):
+            columns.append(f"- … {len(table.names) - shown:,} more columns")
         heading = "Columns" if exact else f"Columns (statistics from a random sample of {SAMPLE_ROWS:,} rows)"
         text = "\n".join([table.summary, f"{heading}:", *columns, *_rows(table, shown, detail)])
         if estimate_tokens(text) <= token_limit:
@@ -111,44 +113,56 @@ def _positions(rows: int, most: int, start: int = 0) -> list[int]:
     return sorted(random.Random(_SEED).sample(range(start, rows), most))  # noqa: S311 - nothing secret
 
 
-def _columns(table: Table, statistics: pd.DataFrame, shown: int, detail: _Detail, exact: bool) -> list[str]:
-    lines = []
-    for place in range(shown):
-        name = cell(table.names[place], 60)
-        parts = [cell(str(table.types[place]), 40)]
-        if looks_secret(name):
-            parts.append("masked: its name looks like a secret")
-        else:
-            parts += _statistics(statistics.iloc[:, place], detail, exact)
-        lines.append(f"- {name}: {', '.join(parts)}")
-    if shown < len(table.names):
-        lines.append(f"- … {len(table.names) - shown:,} more columns")
-    return lines
+@dataclass
+class _Column:
+    """What is known of a column: its name and type, what is always said, figures, and its most frequent values."""
+
+    head: str
+    notes: list[str]
+    figures: list[str] = field(default_factory=list)
+    frequent: list[str] = field(default_factory=list)
+
+    def line(self, values: int) -> str:
+        """Return all this in a line; with 0 values without the figures."""
+        parts = [self.head, *self.notes, *(self.figures if values else [])]
+        if values and self.frequent:
+            parts.append(f"most frequent: {'; '.join(self.frequent[:values])}")
+        return ", ".join(parts)
 
 
-def _statistics(column: pd.Series[Any], detail: _Detail, exact: bool) -> list[str]:
-    missing = int(column.isna().sum())
-    share = f"{missing:,}" if exact else f"about {missing / len(column):.1%}"
-    parts = [f"{share} missing"] if missing else []
-    present = column.dropna()
-    if len(present) == 0 or detail.values == 0:
-        return parts
-    kind = column.dtype.kind if hasattr(column.dtype, "kind") else "O"
+def _facts(table: Table, shown: int, exact: bool) -> list[_Column]:
+    sample = table.take(_positions(table.rows, SAMPLE_ROWS), shown)
+    return [
+        _column(cell(table.names[place], 60), cell(str(table.types[place]), 40), sample.iloc[:, place], exact)
+        for place in range(shown)
+    ]
+
+
+def _column(name: str, kind_of_values: str, values: pd.Series[Any], exact: bool) -> _Column:
+    head = f"- {name}: {kind_of_values}"
+    if looks_secret(name):
+        return _Column(head, ["masked: its name looks like a secret"])
+    missing = int(values.isna().sum())
+    share = f"{missing:,}" if exact else f"about {missing / len(values):.1%}"
+    column = _Column(head, [f"{share} missing"] if missing else [])
+    present = values.dropna()
+    kind = values.dtype.kind if hasattr(values.dtype, "kind") else "O"
+    if len(present) == 0 or kind == "c":
+        return column
     if kind in "iuf":
         numbers = present.astype(float)
         figures = {"min": numbers.min(), "median": numbers.median(), "mean": numbers.mean(), "max": numbers.max()}
-        return [*parts, *(f"{label} {figure:.6g}" for label, figure in figures.items())]
-    if kind in "mM":
-        return [*parts, f"{present.min()} to {present.max()}"]
-    if kind == "O" and not all(type(value) is str for value in present):
+        column.figures = [f"{label} {figure:.6g}" for label, figure in figures.items()]
+    elif kind in "mM":
+        column.figures = [f"{present.min()} to {present.max()}"]
+    elif kind == "O" and not all(type(value) is str for value in present):
         # Counting would call the objects' own comparison.
-        kinds = sorted({type(value).__name__ for value in present})
-        return [*parts, f"objects: {', '.join(kinds[: detail.values])}"]
-    if kind == "c":
-        return parts
-    counts = present.value_counts()
-    top = (f"{cell(value, 30)} ({count:,})" for value, count in counts.iloc[: detail.values].items())
-    return [*parts, f"{'' if exact else 'at least '}{len(counts):,} distinct", f"most frequent: {'; '.join(top)}"]
+        column.figures = [f"objects: {', '.join(sorted({type(value).__name__ for value in present})[:5])}"]
+    else:
+        counts = present.value_counts()
+        column.figures = [f"{'' if exact else 'at least '}{len(counts):,} distinct"]
+        column.frequent = [f"{cell(value, 30)} ({count:,})" for value, count in counts.iloc[:5].items()]
+    return column
 
 
 def _rows(table: Table, shown: int, detail: _Detail) -> list[str]:

@@ -147,6 +147,11 @@ UNION ALL
 SELECT 'team', NULL, NULL, NULL, coalesce(team_alias, team_id), spend, max_budget, budget_duration,
     budget_reset_at AT TIME ZONE 'UTC'
 FROM public."LiteLLM_TeamTable";
+-- What people said and were told, where the gateway stores it. Nobody may read this until the playbook permits it.
+CREATE VIEW lab_usage.prompts WITH (security_barrier = true, security_invoker = false) AS
+SELECT request_id, proxy_server_request -> 'messages' AS messages, response
+FROM public."LiteLLM_SpendLogs" WHERE proxy_server_request ? 'messages';
+
 COMMENT ON VIEW lab_usage.budgets IS 'Keys, users and teams with what they spent since their last reset; no key is shown.';
 
 -- A relative accuracy of (1.02 - 1) / (1.02 + 1) < 1 %: a bin's value is 2 * 1.02^bin / (1.02 + 1).
@@ -160,8 +165,8 @@ CREATE FUNCTION lab_usage.quarter_of(instant timestamp) RETURNS timestamp
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN date_bin('15 minutes', instant, '2000-01-01'::timestamp);
 
--- The view of the log as it was, but that a hash is told from a key without a regular expression: that took a third of
--- the time that adding up took.
+-- The view of the log as it was, but that a hash is mostly known by being one of the hub's keys: to look at it with a
+-- regular expression took a third of the time that adding up took.
 CREATE OR REPLACE VIEW lab.usage_log WITH (security_barrier = true, security_invoker = false) AS
 SELECT
     log.request_id,
@@ -189,7 +194,8 @@ SELECT
     -- Anything but a SHA-256 in this column is hashed first, so that no secret in clear can pass.
     CASE
         WHEN log.api_key = '' THEN NULL
-        WHEN length(log.api_key) = 64 AND ltrim(log.api_key, '0123456789abcdef') = '' THEN left(log.api_key, 12)
+        WHEN key.token IS NOT NULL OR (length(log.api_key) = 64 AND ltrim(log.api_key, '0123456789abcdef') = '')
+        THEN left(log.api_key, 12)
         ELSE left(encode(sha256(convert_to(log.api_key, 'UTF8')), 'hex'), 12)
     END AS key_id,
     nullif(log.end_user, '') AS end_user,
@@ -349,7 +355,8 @@ BEGIN
 
     CREATE TEMP TABLE usage_tagged ON COMMIT DROP AS
     SELECT bucket, tag, model, status, is_smoke, cache_hit, prompt_tokens, completion_tokens, total_tokens, spend, duration_s
-    FROM pg_temp.usage_piece AS piece, LATERAL (SELECT DISTINCT unnest(tags)) AS own (tag);
+    FROM pg_temp.usage_piece,
+        unnest(CASE WHEN cardinality(tags) > 1 THEN ARRAY(SELECT DISTINCT unnest(tags)) ELSE tags END) AS own (tag);
     INSERT INTO tag_series (tag, model, status, is_smoke)
     SELECT DISTINCT tag, model, status, is_smoke FROM pg_temp.usage_tagged
     EXCEPT SELECT tag, model, status, is_smoke FROM tag_series;
@@ -409,7 +416,7 @@ BEGIN
     lower_end := quarter_of(least(now_utc, state.covered_until) - overlap);
     row_count := rebuild(greatest(lower_end, frozen_until(state, now_utc)), 'infinity');
     PERFORM merge_months(lower_end, 'infinity', now_utc);
-    SELECT min(started_at_utc) INTO oldest FROM lab.usage_log;
+    SELECT min("startTime") INTO oldest FROM public."LiteLLM_SpendLogs"; -- not the view, which would be read whole
     -- Only what is seen to be gone is frozen for good: a clock that ran ahead for a while freezes nothing.
     IF oldest >= now_utc - state.retention - interval '2 days' THEN
         state.frozen_before := greatest(state.frozen_before, now_utc - state.retention);
@@ -429,10 +436,10 @@ DECLARE
     older timestamp;
     row_count bigint;
 BEGIN
-    SELECT max(started_at_utc) INTO youngest FROM lab.usage_log WHERE started_at_utc < state.covered_from;
+    SELECT max("startTime") INTO youngest FROM public."LiteLLM_SpendLogs" WHERE "startTime" < state.covered_from;
     IF youngest IS NOT NULL THEN
         row_count := rebuild(date_trunc('day', youngest), state.covered_from);
-        SELECT max(started_at_utc) INTO older FROM lab.usage_log WHERE started_at_utc < date_trunc('day', youngest);
+        SELECT max("startTime") INTO older FROM public."LiteLLM_SpendLogs" WHERE "startTime" < date_trunc('day', youngest);
         IF older IS NULL OR older < date_trunc('month', youngest) THEN
             PERFORM merge_months(youngest, state.covered_from, state.covered_until);
         END IF;
@@ -452,7 +459,7 @@ BEGIN ATOMIC
     SELECT day
     FROM lab_usage.state, LATERAL (
         SELECT greatest(
-            least((SELECT min(started_at_utc) FROM lab.usage_log), (SELECT min(bucket) FROM lab_usage.quarter)),
+            least((SELECT min("startTime") FROM public."LiteLLM_SpendLogs"), (SELECT min(bucket) FROM lab_usage.quarter)),
             state.covered_from,
             lab_usage.frozen_until(state, at AT TIME ZONE 'UTC')
         ) AS first
@@ -493,7 +500,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA lab_usage FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA lab_usage TO lab_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA lab_usage TO lab_reader;
-REVOKE ALL ON lab_usage.source FROM lab_reader;
+REVOKE ALL ON lab_usage.source, lab_usage.prompts FROM lab_reader;
 GRANT EXECUTE ON FUNCTION lab_usage.bin_of TO lab_reader;
 
 -- The role that refreshes may do that and nothing else, not even read. A hub that was made before it had the role does

@@ -7,17 +7,18 @@ hours they span cost and not what the requests do; what the roll-up does not kno
 """
 
 from litellm_hub.usage.connection import connect
-from litellm_hub.usage.drilldown import Cursor, cursor, requests, stream_requests
+from litellm_hub.usage.drilldown import Cursor, Prompt, cursor, prompt, requests, stream_requests
 from litellm_hub.usage.errors import (
     LogLoginRefused,
     LogNotConfigured,
     LogNotReady,
     LogUnreachable,
+    PromptsNotPermitted,
     QueryTooSlow,
     UsageError,
 )
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
-from litellm_hub.usage.freshness import Freshness, freshness
+from litellm_hub.usage.freshness import Freshness, freshness, refresh
 from litellm_hub.usage.people import Person, budgets, error_taxonomy, people, sessions
 from litellm_hub.usage.spans import Grain
 from litellm_hub.usage.speed import SpeedDimension, latency, time_to_first_token, tokens_per_second
@@ -34,6 +35,8 @@ __all__ = [
     "LogNotReady",
     "LogUnreachable",
     "Person",
+    "Prompt",
+    "PromptsNotPermitted",
     "QueryTooSlow",
     "SpeedDimension",
     "UsageError",
@@ -48,6 +51,8 @@ __all__ = [
     "hour_of_week",
     "latency",
     "people",
+    "prompt",
+    "refresh",
     "requests",
     "sessions",
     "stream_requests",

@@ -59,8 +59,11 @@ class PretendedView:
 
     def __init__(self, page: Page, script: str = "chat", **traits: Any) -> None:
         self.page = page
-        page.route("http://lab.test/", lambda route: route.fulfill(body="<!doctype html><html lang=en><title>Lab", content_type="text/html"))
-        page.goto("http://lab.test/")
+        page.route(
+            "https://lab.test/",
+            lambda route: route.fulfill(body="<!doctype html><html lang=en><title>Lab", content_type="text/html"),
+        )
+        page.goto("https://lab.test/")
         page.set_content("<!doctype html><html lang='en'><title>Lab</title><body><main id='el'></main></body></html>")
         page.add_style_tag(content=(STATIC / "chat.css").read_text(encoding="utf-8"))
         page.evaluate(_MODEL, TRAITS | traits)
@@ -88,7 +91,9 @@ class PretendedView:
 
     def replay(self, *entries: dict[str, Any], busy: bool = False, conversation: dict[str, str] = CONVERSATION) -> None:
         """Send the whole conversation."""
-        self.fire({"type": "replay", "seq": self.seq, "conversation": conversation, "entries": list(entries), "busy": busy})
+        self.fire(
+            {"type": "replay", "seq": self.seq, "conversation": conversation, "entries": list(entries), "busy": busy}
+        )
 
     def fire(self, *events: dict[str, Any]) -> None:
         """Send events as they are."""
@@ -103,6 +108,20 @@ def user(number: int, text: str, **fields: Any) -> dict[str, Any]:
 
 def answer(number: int, text: str = "", state: str = "done", **fields: Any) -> dict[str, Any]:
     """Return the entry of an answer."""
-    entry = {"id": f"e{number}", "role": "assistant", "text": text, "state": state, "model": "m", "reason": "", "remedy": ""}
-    more = {"retry": False, "figures": {}, "calls": [], "branch": {"index": 0, "count": 1}, "created": "2026-01-02T03:04:05Z"}
+    entry = {
+        "id": f"e{number}",
+        "role": "assistant",
+        "text": text,
+        "state": state,
+        "model": "m",
+        "reason": "",
+        "remedy": "",
+    }
+    more = {
+        "retry": False,
+        "figures": {},
+        "calls": [],
+        "branch": {"index": 0, "count": 1},
+        "created": "2026-01-02T03:04:05Z",
+    }
     return entry | more | fields

@@ -41,7 +41,7 @@ class Witness:
         page.route("**/*evil.example/**", lambda route: route.abort())
 
     def _note(self, url: str) -> None:
-        if not url.startswith(("blob:http://lab.test/", "http://lab.test/")):
+        if not url.startswith(("blob:https://lab.test/", "https://lab.test/")):
             self.requests.append(url)
 
     def start(self) -> None:
@@ -147,7 +147,7 @@ def test_no_hostile_answer_runs_or_fetches_anything(view: PretendedView, witness
     assert [PAYLOADS[hit]["name"] if isinstance(hit, int) else hit for hit in witness.hits] == []
     assert witness.requests == []
     assert findings(view.page) == []
-    assert view.page.evaluate("location.href") == "http://lab.test/"
+    assert view.page.evaluate("location.href") == "https://lab.test/"
     assert view.page.evaluate("getComputedStyle(document.body).display") == "block"
     assert view.page.evaluate("Object.keys(window).length") == view.page.evaluate("window.before")
 

@@ -208,7 +208,8 @@ def test_a_request_is_shown_with_what_belongs_to_it(log: Engine) -> None:
 
 def test_sessions_are_those_that_callers_name(empty: Database) -> None:
     insert = (
-        'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", session_id, total_tokens, "user")'
+        'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", session_id, total_tokens,'
+        ' "user")'
         " VALUES ('1', 'x', '2026-05-01 10:00', '2026-05-01 10:01', 'talk', 5, 'ada'),"
         " ('2', 'x', '2026-05-01 10:05', '2026-05-01 10:06', 'talk', 7, 'ada'),"
         " ('3', 'x', '2026-05-01 10:02', '2026-05-01 10:03', 'other', 1, 'grace')"

@@ -15,7 +15,7 @@ export class AnswerBody {
     this.text = "";
     this.calls = new Map(); // id: {call, node}
     this.ended = false;
-    this.#section();
+    this.#clear();
   }
 
   add(text) {
@@ -45,8 +45,15 @@ export class AnswerBody {
     this.current.end();
   }
 
+  #clear() {
+    this.node.replaceChildren();
+    this.sections = []; // the texts before, between and after the calls
+    this.#section();
+  }
+
   #section() {
     this.current = new MarkdownView({ formulas: this.context.formulas, onchange: this.context.onchange });
+    this.sections.push(this.current);
     this.node.append(this.current.node);
   }
 
@@ -63,10 +70,9 @@ export class AnswerBody {
     const { text, ended } = this;
     const letters = [...text];
     const calls = [...this.calls.values()].sort((one, other) => (one.call.at ?? 0) - (other.call.at ?? 0));
-    this.node.replaceChildren();
     this.text = "";
     this.ended = false;
-    this.#section();
+    this.#clear();
     let from = 0;
     for (const { call, node } of calls) {
       const piece = letters.slice(from, call.at ?? 0).join("");

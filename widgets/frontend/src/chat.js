@@ -75,6 +75,8 @@ function render({ model, el, signal }) {
   const setBusy = (busy) => {
     composer.setBusy(Boolean(busy));
     root.toggleAttribute("data-busy", Boolean(busy));
+    // They stay in reach and say why they do nothing now.
+    for (const button of root.querySelectorAll(".lab-chat-guarded")) button.setAttribute("aria-disabled", String(Boolean(busy)));
   };
   name(null);
 

@@ -4,6 +4,8 @@ import { serveCodeButtons } from "./markdown/code.js";
 import { Formulas } from "./markdown/formulas.js";
 import { serveImages } from "./markdown/images.js";
 
+const SHARED_MATH = Symbol.for("genailabs.math");
+
 /** Make a panel's outermost node. */
 export function makeRoot(label, className = "") {
   // JupyterLab acts on keys before the panel sees them (Shift+Enter would run the cell), unless told not to.
@@ -34,13 +36,24 @@ export function makeNotes() {
   };
 }
 
-/** Formulas whose code comes from Python. */
+/** Formulas whose module comes from Python, once for all panels of the page. */
 export function makeFormulas(channel) {
-  return new Formulas(async () => {
-    const { ok, reason, buffers } = await channel.request("module", { name: "math" });
-    if (!ok || !buffers?.[0]) throw new Error(reason ?? "the module is missing");
-    return buffers[0];
+  return new Formulas(() => {
+    globalThis[SHARED_MATH] ??= importModule(channel, "math");
+    globalThis[SHARED_MATH].catch(() => delete globalThis[SHARED_MATH]); // so that the next formula tries again
+    return globalThis[SHARED_MATH];
   });
+}
+
+async function importModule(channel, name) {
+  const { ok, reason, buffers } = await channel.request("module", { name });
+  if (!ok || !buffers?.[0]) throw new Error(reason ?? `The module ${name} is missing.`);
+  const url = URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" }));
+  try {
+    return await import(url);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
 }
 
 /** Serve what answers contain, by one listener each: thousands of blocks cost nothing. */

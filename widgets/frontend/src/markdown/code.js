@@ -9,7 +9,7 @@ const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
 /** Make the node of a code block; colours come when it is `closed`. */
 export function codeBlock(text, language, closed) {
   const shown = text.replace(TURNING, (character) => `\u27e8U+${character.charCodeAt(0).toString(16).toUpperCase()}\u27e9`);
-  const code = h("code", {}, (closed && highlighted(shown, language.toLowerCase())) || shown);
+  const code = h("code", {}, (closed && highlighted(shown, language.toLowerCase())) || shown || null);
   const runs = PYTHON.has(language.toLowerCase()) || language.toLowerCase() in CELL_MAGIC;
   const tools = h("div", { class: "lab-chat-code-tools" });
   if (runs) tools.append(codeButton("run", "Run", "Insert into a new cell and run it"));

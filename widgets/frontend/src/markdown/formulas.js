@@ -1,13 +1,12 @@
-// Formulas as MathML. The code for them is asked for when the first one appears, and shared by all panels of the page.
+// Formulas as MathML. The module that makes them is loaded when the first one appears.
 import { h } from "../dom.js";
 
-const SHARED = Symbol.for("genailabs.math");
 const CACHE_LIMIT = 500;
 
 export class Formulas {
-  /** @param {() => Promise<ArrayBuffer | DataView>} fetchCode asks Python for the module's text */
-  constructor(fetchCode) {
-    this.fetchCode = fetchCode;
+  /** @param {() => Promise<typeof import("../math.js")>} load */
+  constructor(load) {
+    this.load = load;
     this.waiting = new Set();
     this.cache = new Map();
     this.module = null;
@@ -43,7 +42,7 @@ export class Formulas {
   }
 
   #load() {
-    this.loading ??= this.#import().then(
+    this.loading ??= this.load().then(
       (module) => {
         this.module = module;
         for (const { node, formula } of this.waiting) {
@@ -59,16 +58,5 @@ export class Formulas {
         this.waiting.clear();
       },
     );
-  }
-
-  #import() {
-    globalThis[SHARED] ??= this.fetchCode().then((code) => {
-      const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-      return import(url).finally(() => URL.revokeObjectURL(url));
-    });
-    return globalThis[SHARED].catch((error) => {
-      delete globalThis[SHARED];
-      throw error;
-    });
   }
 }
