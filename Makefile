@@ -8,7 +8,7 @@ play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: frontend help venv up login down clean-lab test test-fast lint docs molecule lock bench-usage
+.PHONY: help venv up login down clean-lab test test-fast lint frontend docs molecule lock bench-chat bench-usage
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,11 +40,18 @@ lint: venv ## ansible-lint, ruff, mypy
 frontend: venv ## build the panels' scripts and styles from widgets/frontend
 	@cd widgets/frontend && export PATH="$(CURDIR)/.venv/bin:$$PATH" && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
-docs: venv ## write the roles' pages anew from their argument specifications
+docs: venv ## write the roles' pages and the packages' API pages anew
 	@.venv/bin/python ansible/docs.py
+	@.venv/bin/python ansible/api_docs.py
 
 molecule: venv ## try a SCENARIO of ansible/molecule (containers) from nothing on a host in a container (root, Docker)
 	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s $(SCENARIO)
+
+bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); ARGS=--panel-only leaves the peers out
+	@.venv/bin/python -m benchmarks.chat $(ARGS)
+
+bench-usage: venv ## measure the usage library on logs of 1 and 10 million requests (under 25 minutes, 20 GB of disk)
+	@.venv/bin/python -m benchmarks.usage $(ARGS)
 
 lock: venv ## write the locked requirements anew from the *.in files
 	@.venv/bin/python ansible/lock.py

@@ -32,15 +32,16 @@ OPTIONS = {
 
 
 def role_of(source: Path) -> str:
-    """The name of the role that `source` belongs to, empty for the checkout's own file."""
+    """The name of the role that `source` belongs to, empty for all other files."""
     return source.parts[2] if source.parts[0] == "ansible" else ""
 
 
 def main() -> None:
-    """Compile the checkout's lock first, then the services' locks."""
+    """Compile the checkout's lock first, then those of the services and of the benchmarks' peers."""
     uv = Path(sys.executable).with_name("uv")
-    sources = [ROOT / "requirements.in", *sorted(ROOT.glob("ansible/roles/*/files/requirements.in"))]
-    for source in [path.relative_to(ROOT) for path in sources]:
+    roles = sorted(ROOT.glob("ansible/roles/*/files/requirements.in"))
+    peers = sorted(ROOT.glob("benchmarks/*/peers/*.in"))
+    for source in [path.relative_to(ROOT) for path in (ROOT / "requirements.in", *roles, *peers)]:
         target = source.with_suffix(".txt")
         extra = OPTIONS.get(role_of(source), [])
         subprocess.run([uv, *COMPILE, *extra, *sys.argv[1:], source, "-o", target], cwd=ROOT, check=True)

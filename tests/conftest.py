@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.doubles.scripted_model import NAME, scripted_model
 from tests.support.gateway import Gateway, another_gateway
-from tests.support.lab import Lab, free_ports, playbook
+from tests.support.lab import Lab, catalogue, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
 from tests.unit.client.scripted_hub import ScriptedHub
 
 # The same examples in every run, however busy the machine is.
-settings.register_profile("lab", deadline=None, derandomize=True, database=None)
+_PHASES = (Phase.explicit, Phase.generate, Phase.shrink)  # explaining a failure takes minutes
+settings.register_profile("lab", deadline=None, derandomize=True, database=None, phases=_PHASES)
 settings.load_profile("lab")
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
@@ -25,8 +26,14 @@ LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already,
 # worker, and so a lab, a host or a browser.
 GROUPS = {
     "molecule": ["tests/molecule"],
-    "lab": ["tests/engine", "tests/integration/test_"],
-    "browser": ["tests/frontend", "tests/browser", "tests/integration/test_notebooks", "tests/integration/test_usage"],
+    "lab": ["tests/integration/test_"],
+    "browser": [
+        "tests/frontend",
+        "tests/browser",
+        "tests/engine",
+        "tests/integration/test_notebooks",
+        "tests/integration/test_usage",
+    ],
     "host": ["tests/host"],
     "ollama": ["tests/integration/test_ollama_lab", "tests/integration/test_role_ollama"],
     "mirror": ["tests/integration/test_models_mirror"],
@@ -65,6 +72,7 @@ def lab_variables(home: Path) -> dict[str, object]:
         "jupyter_port": jupyter,
         "runtime_port": runtime,
         "lab_runtime": "llama_cpp",
+        "usage_refresh_seconds": 5,
     }
 
 
@@ -83,7 +91,7 @@ def lab(lab_folder: Path) -> Iterator[Lab]:
     if os.environ.get(LAB_OF_CALLER):
         yield Lab(Path(os.environ[LAB_OF_CALLER]))
         return
-    variables = lab_variables(lab_folder / "lab")
+    variables = lab_variables(lab_folder / "lab") | {"lab_models": catalogue()}
     run = playbook("site", variables)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     yield Lab(lab_folder / "lab")

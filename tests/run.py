@@ -42,15 +42,16 @@ def run(command: list[str], **options: object) -> int:
     return subprocess.run(command, check=False, **options).returncode  # type: ignore[call-overload]
 
 
-def install_missing() -> None:
-    """Install the programs that the tests drive, or say how to."""
+def install_missing(*programs: str) -> None:
+    """Install these programs, by default all that the tests drive, or say how to."""
     path = f"{os.environ['PATH']}:/usr/sbin"  # which an ordinary user's PATH lacks
-    missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None})
+    wanted = programs or tuple(PACKAGES)
+    missing = sorted({PACKAGES[program] for program in wanted if shutil.which(program, path=path) is None})
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        sys.exit(f"make test: missing: {', '.join(missing)}. Ask an administrator: apt-get install {' '.join(missing)}")
-    print(f"Installing {', '.join(missing)} with apt-get, which the tests need")
+        sys.exit(f"Missing: {', '.join(missing)}. Ask an administrator: apt-get install {' '.join(missing)}")
+    print(f"Installing {', '.join(missing)} with apt-get")
     # The tests start the programs themselves: packages that bring a service must not start it too.
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
     for command in (
@@ -58,7 +59,7 @@ def install_missing() -> None:
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
     ):
         if run(command, env=quiet, stdout=subprocess.DEVNULL) != 0:
-            sys.exit(f"make test: `{' '.join(command)}` failed")
+            sys.exit(f"`{' '.join(command)}` failed")
 
 
 def engine_answers() -> bool:
@@ -103,10 +104,10 @@ def main() -> None:
         sys.exit(0 if lint() else 1)
     install_missing()
     linted = lint()
+    if not linted:
+        print("\nThe linters found something, see above. The tests run all the same.", flush=True)
     with engine():
         tested = run([sys.executable, "-m", "pytest", *(arguments or WORKERS)], cwd=ROOT) == 0
-    if not linted:
-        print("The linters found something, see above.", file=sys.stderr)
     sys.exit(0 if linted and tested else 1)
 
 

@@ -130,10 +130,14 @@ def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: i
 def describe(name: str, value: Any, token_limit: int) -> str:
     """Return what a model is told about a variable, in at most `token_limit` tokens."""
     opening, closing = f"The notebook's variable `{name}`:\n~~~~\n", "\n~~~~"
-    room = token_limit - estimate_tokens(opening + closing) - 1
+    room = token_limit - estimate_tokens(opening + closing)
     body = describe_value(name, value, room).rstrip("\n").replace("~~~~", "~~~")
-    note = f"\n({MASK} stands for what looks like a secret.)" if MASK in body else ""
-    return f"{opening}{clip_to_tokens(body, room - estimate_tokens(note))}{note}{closing}"
+    if MASK in body:
+        closing = f"\n({MASK} stands for what looks like a secret.){closing}"
+    room = token_limit - estimate_tokens(opening + closing)
+    while estimate_tokens(text := f"{opening}{clip_to_tokens(body, room)}{closing}") > token_limit and room > 0:
+        room -= 1  # where the parts meet, a token or two may be counted more
+    return text
 
 
 def describe_value(name: str, value: Any, room: int) -> str:

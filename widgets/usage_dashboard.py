@@ -124,6 +124,10 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
                 self._tell({"type": "problem", "reason": error.reason, "remedy": error.remedy})
             except ValueError as error:
                 self._tell({"type": "problem", "reason": str(error), "remedy": "Choose something else."})
+            except Exception as error:  # a thread that ended here would leave the page waiting for ever
+                log.exception("The usage dashboard failed.")
+                reason = f"The dashboard failed ({type(error).__name__})."
+                self._tell({"type": "problem", "reason": reason, "remedy": "The kernel's log says more. Try Refresh."})
             finally:
                 self.send({"type": "busy", "busy": False})
         if self._engine is not None:

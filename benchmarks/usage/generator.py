@@ -1,9 +1,9 @@
 """Rows of LiteLLM's usage log, as many as wanted, that look like those of a busy lab.
 
-Load is diurnal and weekly and grows; users follow Zipf's law; tokens are log-normal with a Pareto tail; duration is queue,
-prompt and answer; answers that are not streamed end when their first token comes, as LiteLLM writes them; 4 % are cache
-hits, 2 % fail, and in two incidents a third of them. Metadata are cut down to about what PostgreSQL keeps in the row
-itself, so that reading the log costs here at most what it costs a real one.
+Load is diurnal and weekly and grows; users follow Zipf's law; tokens are log-normal with a Pareto tail; duration is
+queue, prompt and answer; answers that are not streamed end when their first token comes, as LiteLLM writes them; 4 %
+are cache hits, 2 % fail, and in two incidents a third of them. Metadata are cut down to about what PostgreSQL keeps in
+the row itself, so that reading the log costs here at most what it costs a real one.
 
 Everything is made by numpy and joined to COPY's text by pyarrow, whole columns at a time.
 """

@@ -1,4 +1,4 @@
-"""The eight answers of a usage dashboard, from the library and straight from the log, and LiteLLM's own usage queries."""
+"""The eight answers of a usage dashboard, from the library and from the log itself, and LiteLLM's own queries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ ANSWERS: dict[str, Callable[[Engine, usage.UsageFilter], Any]] = {
 
 RAW = {
     "1 volume, tokens, spend per day and model": f"""
-        SELECT date_trunc('day', "startTime"), model_group, count(*), sum(prompt_tokens), sum(completion_tokens), sum(spend)
+        SELECT date_trunc('day', "startTime"), model_group, count(*), sum(prompt_tokens),
+            sum(completion_tokens), sum(spend)
         FROM {LOG} GROUP BY 1, 2""",
     "2 p50, p95, p99 of latency per model": f"""
         SELECT model_group, percentile_disc(ARRAY[.5, .95, .99]) WITHIN GROUP (ORDER BY request_duration_ms)
@@ -44,17 +45,20 @@ RAW = {
         FROM {LOG} GROUP BY 1, 2""",
     "6 first token and tokens/s per model": f"""
         SELECT model_group, percentile_disc(ARRAY[.5, .95]) WITHIN GROUP (ORDER BY "completionStartTime" - "startTime"),
-            percentile_disc(.5) WITHIN GROUP (ORDER BY completion_tokens * 1000.0::float8 / nullif(request_duration_ms, 0))
+            percentile_disc(.5) WITHIN GROUP (
+                ORDER BY completion_tokens * 1000.0::float8 / nullif(request_duration_ms, 0))
         FROM {LOG} WHERE {_STREAMED} GROUP BY 1""",
     "7 cache hits per day": f"""
-        SELECT date_trunc('day', "startTime"), count(*), count(*) FILTER (WHERE cache_hit = 'True') FROM {LOG} GROUP BY 1""",
+        SELECT date_trunc('day', "startTime"), count(*), count(*) FILTER (WHERE cache_hit = 'True')
+        FROM {LOG} GROUP BY 1""",
     "8 top keys of the teams": f"""
-        SELECT team_id, api_key, count(*), sum(spend), sum(total_tokens) FROM {LOG} GROUP BY 1, 2 ORDER BY 5 DESC LIMIT 50""",
+        SELECT team_id, api_key, count(*), sum(spend), sum(total_tokens)
+        FROM {LOG} GROUP BY 1, 2 ORDER BY 5 DESC LIMIT 50""",
 }
 
-_PAGE = """request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime", "endTime",
-    "completionStartTime", model, model_id, model_group, custom_llm_provider, api_base, "user", metadata, cache_hit,
-    cache_key, request_tags, team_id, organization_id, end_user, requester_ip_address, session_id, status,
+_PAGE = """request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime",
+    "endTime", "completionStartTime", model, model_id, model_group, custom_llm_provider, api_base, "user", metadata,
+    cache_hit, cache_key, request_tags, team_id, organization_id, end_user, requester_ip_address, session_id, status,
     mcp_namespaced_tool_name, agent_id, litellm_call_id, request_duration_ms"""
 _SESSION = "COALESCE(NULLIF(session_id, ''), request_id)"
 _CAPPED = 10_001
@@ -94,10 +98,11 @@ def litellm(since: datetime, until: datetime) -> dict[str, str]:
                 SELECT date_trunc('day', sl."startTime") AS d, sl.end_user AS customer, sl.model, sl.api_key,
                     SUM(sl.spend) AS sp, SUM(sl.total_tokens) AS tk
                 FROM {LOG} sl WHERE {span} GROUP BY 1, customer, sl.model, sl.api_key)
-            SELECT d, jsonb_agg(jsonb_build_object('customer', customer, 'total_spend', total_spend, 'metadata', metadata))
+            SELECT d,
+                jsonb_agg(jsonb_build_object('customer', customer, 'total_spend', total_spend, 'metadata', metadata))
             FROM (
-                SELECT d, customer, SUM(sp) AS total_spend, jsonb_agg(jsonb_build_object('model', model, 'api_key', api_key,
-                    'spend', sp, 'total_tokens', tk)) AS metadata
+                SELECT d, customer, SUM(sp) AS total_spend, jsonb_agg(jsonb_build_object('model', model,
+                    'api_key', api_key, 'spend', sp, 'total_tokens', tk)) AS metadata
                 FROM s GROUP BY d, customer) AS aggregated
             GROUP BY d ORDER BY d""",
         "DailyTagSpend": f"""

@@ -160,8 +160,8 @@ CREATE FUNCTION lab_usage.quarter_of(instant timestamp) RETURNS timestamp
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN date_bin('15 minutes', instant, '2000-01-01'::timestamp);
 
--- The view of the log as it was, but that a hash is told from a key without a regular expression: that took a third of
--- the time that adding up took.
+-- The view of the log as it was, but that a hash is mostly known by being one of the hub's keys: to look at it with a
+-- regular expression took a third of the time that adding up took.
 CREATE OR REPLACE VIEW lab.usage_log WITH (security_barrier = true, security_invoker = false) AS
 SELECT
     log.request_id,
@@ -189,7 +189,8 @@ SELECT
     -- Anything but a SHA-256 in this column is hashed first, so that no secret in clear can pass.
     CASE
         WHEN log.api_key = '' THEN NULL
-        WHEN length(log.api_key) = 64 AND ltrim(log.api_key, '0123456789abcdef') = '' THEN left(log.api_key, 12)
+        WHEN key.token IS NOT NULL OR (length(log.api_key) = 64 AND ltrim(log.api_key, '0123456789abcdef') = '')
+        THEN left(log.api_key, 12)
         ELSE left(encode(sha256(convert_to(log.api_key, 'UTF8')), 'hex'), 12)
     END AS key_id,
     nullif(log.end_user, '') AS end_user,
@@ -349,7 +350,8 @@ BEGIN
 
     CREATE TEMP TABLE usage_tagged ON COMMIT DROP AS
     SELECT bucket, tag, model, status, is_smoke, cache_hit, prompt_tokens, completion_tokens, total_tokens, spend, duration_s
-    FROM pg_temp.usage_piece AS piece, LATERAL (SELECT DISTINCT unnest(tags)) AS own (tag);
+    FROM pg_temp.usage_piece,
+        unnest(CASE WHEN cardinality(tags) > 1 THEN ARRAY(SELECT DISTINCT unnest(tags)) ELSE tags END) AS own (tag);
     INSERT INTO tag_series (tag, model, status, is_smoke)
     SELECT DISTINCT tag, model, status, is_smoke FROM pg_temp.usage_tagged
     EXCEPT SELECT tag, model, status, is_smoke FROM tag_series;
@@ -409,7 +411,7 @@ BEGIN
     lower_end := quarter_of(least(now_utc, state.covered_until) - overlap);
     row_count := rebuild(greatest(lower_end, frozen_until(state, now_utc)), 'infinity');
     PERFORM merge_months(lower_end, 'infinity', now_utc);
-    SELECT min(started_at_utc) INTO oldest FROM lab.usage_log;
+    SELECT min("startTime") INTO oldest FROM public."LiteLLM_SpendLogs"; -- not the view, which would be read whole
     -- Only what is seen to be gone is frozen for good: a clock that ran ahead for a while freezes nothing.
     IF oldest >= now_utc - state.retention - interval '2 days' THEN
         state.frozen_before := greatest(state.frozen_before, now_utc - state.retention);
@@ -429,10 +431,10 @@ DECLARE
     older timestamp;
     row_count bigint;
 BEGIN
-    SELECT max(started_at_utc) INTO youngest FROM lab.usage_log WHERE started_at_utc < state.covered_from;
+    SELECT max("startTime") INTO youngest FROM public."LiteLLM_SpendLogs" WHERE "startTime" < state.covered_from;
     IF youngest IS NOT NULL THEN
         row_count := rebuild(date_trunc('day', youngest), state.covered_from);
-        SELECT max(started_at_utc) INTO older FROM lab.usage_log WHERE started_at_utc < date_trunc('day', youngest);
+        SELECT max("startTime") INTO older FROM public."LiteLLM_SpendLogs" WHERE "startTime" < date_trunc('day', youngest);
         IF older IS NULL OR older < date_trunc('month', youngest) THEN
             PERFORM merge_months(youngest, state.covered_from, state.covered_until);
         END IF;
@@ -452,7 +454,7 @@ BEGIN ATOMIC
     SELECT day
     FROM lab_usage.state, LATERAL (
         SELECT greatest(
-            least((SELECT min(started_at_utc) FROM lab.usage_log), (SELECT min(bucket) FROM lab_usage.quarter)),
+            least((SELECT min("startTime") FROM public."LiteLLM_SpendLogs"), (SELECT min(bucket) FROM lab_usage.quarter)),
             state.covered_from,
             lab_usage.frozen_until(state, at AT TIME ZONE 'UTC')
         ) AS first

@@ -71,6 +71,7 @@ async def serve(listen: str, target: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(listen).unlink()  # a killed relay leaves its socket
         server = await asyncio.start_unix_server(accept, listen)
+        Path(listen).chmod(0o666)  # who may enter its folder may connect
     else:
         host, _, port = listen.rpartition(":")
         server = await asyncio.start_server(accept, host, int(port))

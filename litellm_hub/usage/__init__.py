@@ -17,7 +17,7 @@ from litellm_hub.usage.errors import (
     UsageError,
 )
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
-from litellm_hub.usage.freshness import Freshness, freshness
+from litellm_hub.usage.freshness import Freshness, freshness, refresh
 from litellm_hub.usage.people import Person, budgets, error_taxonomy, people, sessions
 from litellm_hub.usage.spans import Grain
 from litellm_hub.usage.speed import SpeedDimension, latency, time_to_first_token, tokens_per_second
@@ -48,6 +48,7 @@ __all__ = [
     "hour_of_week",
     "latency",
     "people",
+    "refresh",
     "requests",
     "sessions",
     "stream_requests",

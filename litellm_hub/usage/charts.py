@@ -29,6 +29,13 @@ _UNITS: dict[Grain, str] = {
     "week": "utcyearmonthdate",
     "month": "utcyearmonth",
 }
+_WIDTHS: dict[Grain, pd.Timedelta] = {
+    "quarter": pd.Timedelta(minutes=15),
+    "hour": pd.Timedelta(hours=1),
+    "day": pd.Timedelta(days=1),
+    "week": pd.Timedelta(weeks=1),
+    "month": pd.Timedelta(days=30),
+}
 _FORMATS: dict[Grain, str] = {
     "quarter": "%a %Y-%m-%d %H:%M",
     "hour": "%a %Y-%m-%d %H:%M",
@@ -77,7 +84,7 @@ def over_time(
         value: Column to show; rows where it is missing are left out.
         title: Title of the value axis, with its unit.
         grain: Length of the frame's buckets.
-        mark: "bar" stacks what can be added up; "line" with points is for the rest, percentiles for instance.
+        mark: "bar" stacks what can be added up, from 0; "line" with points is for the rest, percentiles for instance.
         color: Column that tells bars or lines apart; None for one of a kind.
         width: Of the plot, in pixels, or "container".
         height: Of the plot, in pixels.
@@ -92,15 +99,20 @@ def over_time(
     shown = shown.assign(time=on_the_clock(shown["time"]))
     if color:
         shown[color] = shown[color].fillna("(none)")
-    base = alt.Chart(shown[["time", value, *([color] if color else [])]], width=width, height=height)
-    marked = base.mark_bar() if mark == "bar" else base.mark_line(point={"size": 22})
     time = f"{_UNITS[grain]}(time):T"
     tooltip = [alt.Tooltip(time, title="time", format=_FORMATS[grain]), *_tooltip(shown, (value,))]
     encoding: dict[str, Any] = {
-        "x": alt.X(time, title=f"Time ({zone})"),
+        "x": alt.X("time:T", title=f"Time ({zone})", scale=alt.Scale(type="utc")),
         "y": alt.Y(f"{value}:Q", title=title),
         "tooltip": tooltip,
     }
+    columns = ["time", value, *([color] if color else [])]
+    if mark == "bar":
+        shown = _stacked(shown, value, grain)
+        columns += ["end", "bottom", "top"]
+        encoding |= {"x2": "end:T", "y": alt.Y("bottom:Q", title=title), "y2": "top:Q"}
+    base = alt.Chart(shown[columns], width=width, height=height)
+    marked = base.mark_rect() if mark == "bar" else base.mark_line(point={"size": 22})
     if color:
         encoding["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
         encoding["tooltip"] = [*tooltip, *_tooltip(shown, (color,))]
@@ -236,6 +248,13 @@ def on_the_clock(times: pd.Series) -> pd.Series:
     """Declare the hours of a clock as UTC: a browser would move them to its own zone, and UTC stays where it is."""
     moved: pd.Series = times.dt.tz_localize(None).dt.tz_localize("UTC")
     return moved
+
+
+def _stacked(shown: pd.DataFrame, value: str, grain: Grain) -> pd.DataFrame:
+    """Give each row its place as a bar: Vega-Lite stacks no bars that are as wide as a span of time."""
+    tops = shown.groupby("time")[value].cumsum()
+    # A little short of the end, so that bars stand apart; days are 24 hours wide, whatever the clocks do.
+    return shown.assign(end=shown["time"] + _WIDTHS[grain] * 0.94, bottom=tops - shown[value], top=tops)
 
 
 def _nothing(title: str) -> Note:

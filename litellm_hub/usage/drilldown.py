@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ARRAY, ColumnElement, Double, Engine, Text, any_, cast, func, or_, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Double,
+    Engine,
+    Select,
+    Text,
+    any_,
+    cast,
+    column,
+    func,
+    lateral,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
 
+from litellm_hub.usage.connection import reading
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
-from litellm_hub.usage.frames import read, valid_zone
+from litellm_hub.usage.frames import frame_of, valid_zone
 from litellm_hub.usage.log import LOG
+from litellm_hub.usage.lookup import Span, quarters
+from litellm_hub.usage.spans import coverage
 
 Cursor = tuple[datetime, str]
 """A place in the list of requests: when the last one shown started, and its id."""
 _LARGEST = 10_000
+_TICK = timedelta(milliseconds=1)
 
 
 def requests(
@@ -46,9 +69,55 @@ def requests(
     """
     if not 1 <= limit <= _LARGEST:
         raise ValueError(f"limit is {limit}: 1 to {_LARGEST:,} requests can be listed at a time")
-    newest_first = (LOG.c.started_at_utc.desc(), LOG.c.request_id.desc())
-    # The ids come first, so that tags, names and errors are unpacked for the rows shown alone.
-    ids = select(LOG.c.request_id).where(*where.conditions(), *_after(before)).order_by(*newest_first).limit(limit)
+    if before is not None and before[0].utcoffset() is None:
+        raise ValueError("before has no time zone: give what cursor() returned")
+    zone = valid_zone(tz)
+    with reading(engine) as connection:
+        ids = _ids(connection, where, limit, before)
+        return frame_of(connection, _shown(ids), zone)
+
+
+def _ids(connection: Connection, where: UsageFilter, limit: int, before: Cursor | None) -> list[str]:
+    """Find the requests; only the ids, so that tags, names and errors are unpacked for the rows shown alone."""
+    place = None if before is None else (before[0].astimezone(UTC).replace(tzinfo=None), before[1])
+    # The place's own millisecond may hold more requests.
+    until = where.until_utc if place is None else place[0] + _TICK
+    covered = coverage(connection)
+    found: list[str] = []
+    while True:
+        wanted = limit - len(found)
+        spans = quarters(connection, covered, where, (where.since_utc, until), wanted)
+        if not spans:
+            return found
+        found += connection.execute(_newest(where, spans, wanted, place)).scalars()
+        until = spans[-1][0]
+        # The log may hold fewer than the roll-up counted: some may have been removed since.
+        if len(found) >= limit or until is None or until == where.since_utc:
+            return found
+
+
+def _newest(where: UsageFilter, spans: Sequence[Span], limit: int, place: tuple[datetime, str] | None) -> Select[Any]:
+    lower, upper = ([span[end] for span in spans] for end in (0, 1))
+    moments = ARRAY(DateTime)
+    span = (
+        func.unnest(cast(lower, moments), cast(upper, moments))
+        .table_valued(column("since", DateTime), column("until", DateTime))
+        .render_derived("span")
+    )
+    begins = span.c.since if lower[-1] else func.coalesce(span.c.since, literal_column("timestamp '-infinity'"))
+    ends = span.c.until if upper[0] else func.coalesce(span.c.until, literal_column("timestamp 'infinity'"))
+    conditions = [LOG.c.started_at_utc >= begins, LOG.c.started_at_utc < ends]
+    if place is not None:
+        conditions.append(tuple_(LOG.c.started_at_utc, LOG.c.request_id) < tuple_(*place))
+    timeless = replace(where, since=None, until=None)
+    rows = lateral(
+        select(LOG.c.request_id, LOG.c.started_at_utc).where(*conditions, *timeless.conditions()).correlate(span)
+    )
+    newest_first = (rows.c.started_at_utc.desc(), rows.c.request_id.desc())
+    return select(rows.c.request_id).select_from(span.join(rows, true())).order_by(*newest_first).limit(limit)
+
+
+def _shown(ids: Sequence[str]) -> Select[Any]:
     columns = [
         *(LOG.c[name] for name in ("started_at", "model", "status", "error_class", "error_code")),
         LOG.c.user_id.label("user"),
@@ -59,8 +128,9 @@ def requests(
         _seconds(LOG.c.first_token_at).label("first_token_s"),
         *(LOG.c[name] for name in ("cache_hit", "tags", "request_id")),
     ]
-    chosen = LOG.c.request_id == any_(func.array(ids.scalar_subquery(), type_=ARRAY(Text)))
-    return read(engine, select(*columns).where(chosen).order_by(*newest_first), valid_zone(tz))
+    newest_first = (LOG.c.started_at_utc.desc(), LOG.c.request_id.desc())
+    chosen = LOG.c.request_id == any_(cast(list(ids), ARRAY(Text)))
+    return select(*columns).where(chosen).order_by(*newest_first)
 
 
 def cursor(page: pd.DataFrame) -> Cursor | None:
@@ -99,15 +169,6 @@ def stream_requests(
     while not page.empty:
         yield page
         page = requests(engine, where, limit=chunk, before=cursor(page), tz=tz)
-
-
-def _after(before: Cursor | None) -> list[ColumnElement[bool]]:
-    if before is None:
-        return []
-    moment = UsageFilter(until=before[0]).until_utc
-    place = tuple_(LOG.c.started_at_utc, LOG.c.request_id)
-    # The first condition alone is what the index of the log is on.
-    return [LOG.c.started_at_utc <= moment, or_(LOG.c.started_at_utc < moment, place < tuple_(moment, before[1]))]
 
 
 def _seconds(instant: ColumnElement[Any]) -> ColumnElement[float]:

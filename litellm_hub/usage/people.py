@@ -10,8 +10,9 @@ from typing import Any, Literal
 import pandas as pd
 from sqlalchemy import BigInteger, ColumnElement, Double, Engine, Select, Subquery, cast, func, select
 
+from litellm_hub.usage.connection import reading
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
-from litellm_hub.usage.frames import read, valid_zone
+from litellm_hub.usage.frames import frame_of, read, valid_zone
 from litellm_hub.usage.grouping import checked, gathered
 from litellm_hub.usage.rollup import BUDGETS
 from litellm_hub.usage.sampling import newest
@@ -105,11 +106,17 @@ def sessions(engine: Engine, where: UsageFilter = EVERYTHING, *, limit: int = 10
     """
     if not 1 <= limit <= 10_000:
         raise ValueError(f"limit is {limit}: 1 to 10,000 sessions can be listed")
-    names = ("session_id", "total_tokens", "spend", "started_at")
-    rows = newest(where, names).subquery("row")
-    keys = [rows.c.session_id, rows.c.user.label("user"), rows.c.key_alias]
+    zone = valid_zone(tz)
+    with reading(engine) as connection:
+        columns = ("session_id", "status", "total_tokens", "spend", "started_at")
+        rows, _ = newest(connection, where, columns, names=("user", "key_alias"))
+        return frame_of(connection, _by_session(rows.subquery("row"), limit), zone)
+
+
+def _by_session(rows: Subquery, limit: int) -> Select[Any]:
+    keys = [rows.c.session_id, rows.c.user, rows.c.key_alias]
     last = func.max(rows.c.started_at)
-    statement: Select[Any] = (
+    return (
         select(
             *keys,
             func.count().label("requests"),
@@ -124,7 +131,6 @@ def sessions(engine: Engine, where: UsageFilter = EVERYTHING, *, limit: int = 10
         .order_by(last.desc(), *keys)
         .limit(limit)
     )
-    return read(engine, statement, valid_zone(tz))
 
 
 def budgets(engine: Engine, *, days: int = 7, now: datetime | None = None) -> pd.DataFrame:

@@ -235,10 +235,12 @@ def _config(colours: Mapping[str, object]) -> dict[str, object]:
         "background": None,
         "font": "system-ui, sans-serif",
         "view": {"stroke": None},
-        "axis": {"labelColor": text, "titleColor": text, "gridColor": line, "domainColor": line, "tickColor": line},
+        "axis": {"labelColor": text, "titleColor": text, "gridColor": line, "domainColor": line, "tickColor": line}
+        | {"titleFontWeight": "normal"},
         "axisX": {"grid": False},
         "legend": {"labelColor": text, "titleColor": text, "symbolType": "circle"},
         "bar": {"fill": accent},
+        "rect": {"fill": accent},
         "line": {"stroke": accent},
         "range": {"category": _PALETTE, "heatmap": colours["ramp"], "ramp": colours["ramp"]},
     }

@@ -68,6 +68,7 @@ def _cells(name: str) -> Table:
     return _table(name, Column("bucket", DateTime), Column("series", Integer), *counts, *_sums())
 
 
+QUARTER = _table("quarter", Column("bucket", DateTime), Column("requests", Integer))
 VOLUME = {"day": _volume("volume_day"), "quarter": _volume("volume")}
 DISTRIBUTION = {
     "month": _distribution("distribution_month"),

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Integer,
     Select,
     SmallInteger,
+    Subquery,
     and_,
     case,
     cast,
@@ -44,7 +45,7 @@ from litellm_hub.usage.frames import frame_of, valid_zone
 from litellm_hub.usage.grouping import INSTANT, bucket, checked, checked_grain, fits
 from litellm_hub.usage.log import LOG
 from litellm_hub.usage.rollup import DISTRIBUTION
-from litellm_hub.usage.sampling import NEWEST, newest
+from litellm_hub.usage.sampling import newest
 from litellm_hub.usage.spans import Grain, Stretch, coverage, levels, stretches
 from litellm_hub.usage.tiers import within
 
@@ -250,19 +251,33 @@ def _bins(
 def _sampled(
     engine: Engine, measure: _Measure, where: UsageFilter, dimensions: Sequence[str], grain: Grain | None, zone: str
 ) -> pd.DataFrame:
-    needed = ("started_at", "completed_at", "first_token_at", "completion_tokens", "cache_hit")
-    rows = newest(where, needed, names=dimensions).subquery("row")
-    value = _value(measure, rows.c)
-    keys: list[ColumnElement[Any]] = [bucket(rows.c.started_at_utc, grain, zone).label("time")] if grain else []
-    keys += [rows.c[name] for name in dimensions]
-    measured = (
-        select(*keys, value.label("value")).where(rows.c.status == "success", not_(rows.c.cache_hit)).subquery("m")
+    needed = (
+        "started_at",
+        "started_at_utc",
+        "completed_at",
+        "first_token_at",
+        "completion_tokens",
+        "status",
+        "cache_hit",
     )
     names = (*(["time"] if grain else []), *dimensions)
+    with reading(engine) as connection:
+        chosen, since = newest(connection, where, needed, names=dimensions)
+        rows = chosen.subquery("row")
+        value = _value(measure, rows.c)
+        keys: list[ColumnElement[Any]] = [bucket(rows.c.started_at_utc, grain, zone).label("time")] if grain else []
+        keys += [rows.c[name] for name in dimensions]
+        answered = and_(rows.c.status == "success", not_(rows.c.cache_hit), value.is_not(None))
+        measured = select(*keys, value.label("value")).where(answered).subquery("measured")
+        statement = _exact(measured, names)
+        frame = frame_of(connection, statement, zone)
+    moment = pd.NaT if since is None else pd.Timestamp(since, tz="UTC").tz_convert(zone)
+    frame["looked_at_since"] = pd.Series(moment, index=frame.index, dtype=f"datetime64[us, {zone}]")
+    return frame
+
+
+def _exact(measured: Subquery, names: Sequence[str]) -> Select[Any]:
     keys = [measured.c[name] for name in names]
-    span = UsageFilter(since=where.since, until=where.until, include_smoke=True)
-    oldest = select(LOG.c.started_at.label("at")).where(*span.conditions()).order_by(LOG.c.started_at_utc.desc())
-    looked = select(func.min(oldest.limit(NEWEST).subquery().c.at)).scalar_subquery()
     statement: Select[Any] = select(
         *keys,
         func.count().label("requests"),
@@ -274,8 +289,5 @@ def _sampled(
         ),
         func.avg(measured.c.value, type_=Double()).label("mean"),
         func.max(measured.c.value).label("max"),
-        cast(looked, INSTANT).label("looked_at_since"),
-    ).where(measured.c.value.is_not(None))
-    statement = statement.group_by(*keys).order_by(*keys) if keys else statement.having(func.count() > 0)
-    with reading(engine) as connection:
-        return frame_of(connection, statement, zone)
+    )
+    return statement.group_by(*keys).order_by(*keys) if keys else statement.having(func.count() > 0)

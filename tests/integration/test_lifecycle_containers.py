@@ -85,7 +85,8 @@ def moving(other: tuple[Lab, dict[str, object]]) -> Moving:
     lab, variables = other
     assert playbook("site", variables).returncode == 0
     key = lab.hub("/key/generate", {"key_alias": "moving", "max_budget": 5.0})["key"]
-    return Moving(lab, variables | {"lab_profile": "containers", "hub_images": "build"}, key)
+    settings = {"lab_profile": "containers", "hub_images": "build", "hub_subnet": "172.29.78"}
+    return Moving(lab, variables | settings, key)
 
 
 def test_the_database_keys_and_journal_of_an_embedded_lab_are_carried_over(moving: Moving) -> None:

@@ -8,21 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import nbformat
 import pandas as pd
 import psycopg2
 import pytest
-from nbclient import NotebookClient
 from sqlalchemy import Engine, make_url, text
 
 from litellm_hub import rollup, usage
 from litellm_hub.usage.connection import reading
-from tests.support import usage_truth
 from tests.support.usage_database import PASSWORD, ROOT, Database, make_database, make_full_database
 from tests.support.usage_truth import grouped, nearest_rank, rows, truth
 
 ZONES = ["UTC", "Asia/Kolkata", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe"]
-CHART = "application/vnd.vegalite.v5+json"
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +208,8 @@ def test_a_request_is_shown_with_what_belongs_to_it(log: Engine) -> None:
 
 def test_sessions_are_those_that_callers_name(empty: Database) -> None:
     insert = (
-        'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", session_id, total_tokens, "user")'
+        'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", session_id, total_tokens,'
+        ' "user")'
         " VALUES ('1', 'x', '2026-05-01 10:00', '2026-05-01 10:01', 'talk', 5, 'ada'),"
         " ('2', 'x', '2026-05-01 10:05', '2026-05-01 10:06', 'talk', 7, 'ada'),"
         " ('3', 'x', '2026-05-01 10:02', '2026-05-01 10:03', 'other', 1, 'grace')"
@@ -354,35 +351,3 @@ def test_the_engine_survives_a_restart_of_its_sessions(database: Database, log: 
         assert cursor.fetchone()[0] > 0
     connection.close()
     assert not usage.error_taxonomy(log).empty
-
-
-# The notebook -----------------------------------------------------------------------------------------------------
-
-
-def outputs(url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything that the notebook shows, run from top to bottom."""
-    monkeypatch.setenv("LAB_DATABASE_URL", url)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    notebook = nbformat.read(ROOT / "notebooks/usage.ipynb", as_version=4)
-    stored = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert stored == []
-    # All of the log, so that the rows of any year count.
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("since=datetime.now(UTC) - timedelta(days=7)", "")
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    return nbformat.writes(notebook)
-
-
-def test_the_notebook_shows_charts_and_no_secret(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = outputs(database.reader, monkeypatch)
-    assert shown.count(CHART) == 7
-    assert "nothing to show yet" not in shown.lower()
-    for secret in (PASSWORD, usage_truth.SECRET, usage_truth.token_of("ada-notebook")):
-        assert secret not in shown
-
-
-def test_the_notebook_is_friendly_about_an_empty_log(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = outputs(empty.reader, monkeypatch)
-    assert CHART not in shown
-    assert shown.count("nothing to show yet") >= 7
-    assert "No requests in this time span." in shown

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import psycopg2
 import pytest
 from hypothesis import given, settings
@@ -18,12 +19,13 @@ from sqlalchemy import Engine, create_engine, text
 
 from litellm_hub import rollup, usage
 from tests.support import usage_truth
-from tests.support.usage_database import PASSWORD, Database, make_database
+from tests.support.usage_database import PASSWORD, ROOT, Database, make_database
 from tests.support.usage_truth import Request, grouped, nearest_rank, rows, truth
 
 NOW = datetime(2026, 10, 26, 12, 7, tzinfo=UTC)  # the day after Berlin's clocks went back
 BOUND = 1 / 101  # of the value, between a percentile and the nearest-rank one
-TABLES = "quarter volume volume_day distribution distribution_day distribution_month people people_day tags tags_day failures"
+TIERS = "volume volume_day distribution distribution_day distribution_month people people_day tags tags_day"
+TABLES = f"quarter failures {TIERS}"
 
 
 class Hub:
@@ -265,21 +267,13 @@ def test_a_refresh_that_is_killed_leaves_what_was_there(empty: Hub) -> None:
 
 def test_two_refreshes_at_once_give_what_one_gives(empty: Hub) -> None:
     empty.add(NOW - timedelta(hours=9), 60)
-    failed: list[BaseException] = []
 
-    def refresh() -> None:
-        try:
-            with closing(psycopg2.connect(empty.database.owner)) as connection:
-                rollup.refresh(connection)
-        except BaseException as error:
-            failed.append(error)
+    def refresh(_: int) -> int:
+        with closing(psycopg2.connect(empty.database.owner)) as connection:
+            return rollup.refresh(connection)
 
-    threads = [threading.Thread(target=refresh) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(refresh, range(4)))) == 4
     assert_equal_to_the_log(empty.reader, list(empty.log.values()))
 
 
@@ -349,6 +343,37 @@ def test_spend_keeps_nine_digits(empty: Hub) -> None:
     exact = empty.call('SELECT sum(CAST(spend AS numeric)) FROM "LiteLLM_SpendLogs"')[0]
     for found in (usage.totals(empty.reader, by=()), usage.people(empty.reader, by=("model",))):
         assert found["spend"].iloc[0] == pytest.approx(float(exact), rel=1e-10)
+
+
+def test_the_azure_trace_is_added_up_exactly(empty: Hub) -> None:
+    trace = pd.read_csv(ROOT / "tests/unit/usage/traces/azure.csv", parse_dates=["TIMESTAMP"])
+    with empty.owner.begin() as connection:
+        connection.execute(
+            text(
+                'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", model, prompt_tokens,'
+                " completion_tokens, total_tokens, status)"
+                " VALUES (:id, 'x', :at, :at + :s * interval '1 second', 'trace', :p, :c, :p + :c, 'success')"
+            ),
+            [
+                {
+                    "id": f"azure-{n}",
+                    "at": row.TIMESTAMP,
+                    "s": row.GeneratedTokens / 30,
+                    "p": row.ContextTokens,
+                    "c": row.GeneratedTokens,
+                }
+                for n, row in enumerate(trace.itertuples())
+            ],
+        )
+    empty.refresh()
+    found = usage.totals(empty.reader, by=())
+    assert found["requests"][0] == len(trace)
+    assert found["prompt_tokens"][0] == trace["ContextTokens"].sum()
+    assert found["completion_tokens"][0] == trace["GeneratedTokens"].sum()
+    latency = usage.latency(empty.reader).iloc[0]
+    for rank in (50, 90, 95, 99):
+        exact = nearest_rank((trace["GeneratedTokens"] / 30).round(3), rank)
+        assert latency[f"p{rank}"] == pytest.approx(exact, rel=BOUND * (1 + 1e-9))
 
 
 def test_freshness_tells_how_far_the_roll_up_is(empty: Hub) -> None:

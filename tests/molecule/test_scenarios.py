@@ -16,8 +16,8 @@ from tests.support.lab import ROOT
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not engine_answers(), reason="needs root, a Docker engine and debootstrap"
 )
-# The other roles' scenarios are parts of the first one, or of the embedded labs that other tests make.
-SCENARIOS = ("containers", "role-gateway")
+# The other roles' scenarios try parts of the first one, or of the embedded labs that other tests make.
+SCENARIOS = ("containers", "role-llama_cpp")
 STEPS = ("create", "check", "converge", "idempotence", "verify")
 BIN = Path(sys.executable).parent
 

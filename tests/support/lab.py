@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[2]
+TWIN = "smollm2-twin"  # the small model's second name in the test lab's catalogue
 SERVICE_PROCESS = {"gateway": "hub/gateway", "database": "hub/database", "jupyterlab": "notebook/jupyterlab"}
 
 
@@ -69,6 +72,15 @@ def playbook(
         text=True,
         check=False,
     )
+
+
+def catalogue() -> list[dict[str, object]]:
+    """The project's models, and the small one under a second name: for choosing and comparing, at a second's cost."""
+    models: list[dict[str, object]] = yaml.safe_load((ROOT / "ansible/group_vars/all/models.yml").read_text())[
+        "lab_models"
+    ]
+    small = next(model for model in models if model["name"] == "smollm2")
+    return [*models, small | {"name": TWIN}]
 
 
 def changes(run: subprocess.CompletedProcess[str]) -> int:
@@ -134,6 +146,7 @@ class Lab:
             "jupyter_port": urlsplit(self.jupyter_url).port,
             "runtime_port": int(runtime[1]),
             "lab_runtime": "llama_cpp" if "openai/" in gateway else "ollama",
+            **({"lab_models": catalogue()} if TWIN in gateway else {}),
         }
 
     @property

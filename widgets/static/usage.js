@@ -76,7 +76,10 @@ class Dashboard {
   }
 
   build() {
-    const field = (label, control) => h("label", { class: "lab-usage-field" }, h("span", {}, label), control);
+    const field = (label, control) => {
+      control.setAttribute("aria-label", label);  // the label's own text would go on with all options
+      return h("label", { class: "lab-usage-field" }, h("span", {}, label), control);
+    };
     const select = (name, choices) => h("select", { onchange: (event) => this.set({ [name]: event.target.value }) },
       ...choices.map(([value, text]) => h("option", { value }, text)));
     this.spans = h("div", { class: "lab-usage-spans", role: "group", "aria-label": "Time range" },
@@ -90,8 +93,8 @@ class Dashboard {
     this.zone = h("input", { type: "text", size: 16, spellcheck: "false", onchange: (event) => this.set({ zone: event.target.value.trim() }) });
     this.live = h("input", { type: "checkbox" });
     this.state = h("span", { class: "lab-usage-state", role: "status" }, "Asking the log …");
-    this.reset = h("button", { type: "button", class: "lab-usage-quiet", onclick: () => this.clear() }, "Clear filters");
-    this.between = h("div", { class: "lab-usage-row" }, field("From", this.dates.since), field("To", this.dates.until));
+    this.reset = h("button", { type: "button", class: "lab-usage-quiet", hidden: true, onclick: () => this.clear() }, "Clear filters");
+    this.between = h("div", { class: "lab-usage-row", hidden: true }, field("From", this.dates.since), field("To", this.dates.until));
     this.problem = h("div", { class: "lab-usage-problem", role: "alert", hidden: true });
     this.tiles = h("div", { class: "lab-usage-tiles" });
     this.places = {};
@@ -268,8 +271,7 @@ class Dashboard {
         this.set({ [this.choice.by]: this.choice[this.choice.by] ? "" : datum[this.choice.by] });
       } else if (place === "errors") this.set({ status: "failure" });
       else if (place === "time" || place === "latency") {
-        const time = Object.entries(datum).find(([name]) => name.startsWith("utc") && name.endsWith("_time"));
-        if (time) this.drill(+time[1]);
+        if (datum.time) this.drill(+datum.time);
       }
     });
   }
@@ -322,6 +324,7 @@ function theme(root) {
     axisBand: { grid: false, domain: false, ticks: false },
     legend: { labelColor: text, titleColor: text, labelFontSize: 11, symbolType: "circle" },
     bar: { fill: of("--lab-usage-accent") },
+    rect: { fill: of("--lab-usage-accent") },
     line: { stroke: of("--lab-usage-accent"), strokeWidth: 1.6 },
     range: { category: of("--lab-usage-palette").split(" "), heatmap: of("--lab-usage-ramp").split(" "), ramp: of("--lab-usage-ramp").split(" ") },
   };

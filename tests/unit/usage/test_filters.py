@@ -26,6 +26,19 @@ def test_each_condition_names_its_column() -> None:
     ]
 
 
+def test_several_names_are_alternatives() -> None:
+    where = usage.UsageFilter(model=["a", "b"], include_smoke=True)
+    assert conditions(where) == ["lab.usage_log.model IN ('a', 'b')"]
+    assert hash(where) == hash(usage.UsageFilter(model=("a", "b"), include_smoke=True))
+
+
+def test_a_team_is_known_by_its_name_or_id_and_a_tag_is_one_of_them() -> None:
+    assert conditions(usage.UsageFilter(team="t", include_smoke=True)) == [
+        "lab.usage_log.team_alias = 't' OR lab.usage_log.team_id = 't'"
+    ]
+    assert conditions(usage.UsageFilter(tag="x", include_smoke=True)) == ["lab.usage_log.tags && ARRAY['x']"]
+
+
 def test_an_empty_name_is_a_condition_too() -> None:
     assert conditions(usage.UsageFilter(user="", include_smoke=True)) == ["lab.usage_log.user_id = ''"]
 

@@ -132,6 +132,16 @@ def test_a_log_that_does_not_answer_says_what_to_do_and_is_asked_again(dashboard
     assert len(dashboard.of("problem")) == 1
 
 
+def test_a_fault_of_the_dashboard_itself_is_shown_and_does_not_end_it(dashboard: Recorded, answers: Answers) -> None:
+    answers.error = KeyError("a column")
+    dashboard.receive(type="open")
+    wait_for(lambda: bool(dashboard.of("problem")))
+    assert dashboard.of("problem")[0]["reason"] == "The dashboard failed (KeyError)."
+    answers.error = None
+    dashboard.refresh()
+    wait_for(lambda: bool(dashboard.of("view")))
+
+
 def test_a_choice_that_is_not_to_be_had_keeps_the_last_view(dashboard: Recorded) -> None:
     opened(dashboard).receive(type="choose", choice={"span": "custom", "since": "2026-05-02", "until": "2026-05-01"})
     wait_for(lambda: bool(dashboard.of("problem")))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from litellm_hub.usage.insight import Service, capacity, growth, scenarios, slots_needed, wait
+from litellm_hub.usage.insight import Service, capacity, growth, scenarios, service_times, slots_needed, wait
 from litellm_hub.usage.insight.synthetic import hourly_usage
 
 
@@ -78,3 +78,15 @@ def test_scenarios_compare_slots_in_the_same_hour() -> None:
     assert found["utilisation"].tolist() == [1.8, 0.9, 0.45]
     assert found["median_s"].iloc[0] == np.inf
     assert found["p95_s"].is_monotonic_decreasing
+
+
+def test_service_times_come_from_the_quieter_hours() -> None:
+    quiet, busy = {"requests": 10, "p50": 2.0, "p95": 6.0}, {"requests": 90, "p50": 9.0, "p95": 40.0}
+    found = service_times(pd.DataFrame([quiet] * 6 + [busy] * 4))
+    expected = Service.from_percentiles(2.0, 6.0)
+    assert found is not None
+    assert (found.mean_s, found.scv) == (pytest.approx(expected.mean_s), pytest.approx(expected.scv))
+
+
+def test_without_answers_nobody_knows_how_long_one_takes() -> None:
+    assert service_times(pd.DataFrame({"requests": [], "p50": [], "p95": []})) is None
