@@ -15,7 +15,8 @@ export class Follower {
     this.following = true;
     this.touched = -Infinity;
     this.held = false; // the scroll bar, by the mouse
-    this.top = 0;
+    this.top = 0; // position and height at the last look
+    this.height = 0;
     // The sizes are known after the layout and before the paint: one write of the position, and no layout forced.
     this.sizes = globalThis.ResizeObserver && new ResizeObserver(() => this.#keepEnd());
     this.watch(list);
@@ -52,17 +53,21 @@ export class Follower {
   }
 
   #keepEnd() {
-    if (this.following) this.list.scrollTop = this.list.scrollHeight;
+    if (!this.following) return;
+    this.height = this.list.scrollHeight;
+    this.list.scrollTop = this.height;
   }
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.list;
     const rest = scrollHeight - scrollTop - clientHeight;
-    // What is drawn late changes its size and moves the rest: only the reader's own way up ends the following.
-    const own = this.held || performance.now() - this.touched < TOUCH;
+    // What is drawn late changes its size and moves the rest; only a way up by the reader, or by the browser's search,
+    // ends the following.
+    const meant = this.held || performance.now() - this.touched < TOUCH || scrollHeight === this.height;
     if (rest < NEAR_BOTTOM) this.following = true;
-    else if (own && scrollTop < this.top) this.following = false;
+    else if (meant && scrollTop < this.top) this.following = false;
     this.top = scrollTop;
+    this.height = scrollHeight;
     this.onscroll(rest > FAR);
   }
 }
