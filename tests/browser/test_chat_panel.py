@@ -95,10 +95,11 @@ def test_stop_ends_the_answer_and_leaves_the_panel_usable(jupyter_page: JupyterP
     ask(panel, "Say hi.")
     expect(panel.locator(".lab-chat-answer")).to_have_count(2)
     expect(answer(panel)).to_have_attribute("data-state", "done", timeout=PATIENT)
-    assert panel.locator(".lab-chat-answer .lab-chat-body").first.inner_text().strip() == kept, "the stopped answer grew on"
+    stopped = panel.locator(".lab-chat-answer .lab-chat-body").first
+    assert stopped.inner_text().strip() == kept, "the stopped answer grew on"
 
 
-def test_a_wrong_key_shows_the_remedy_and_keeps_the_draft(jupyter_page: JupyterPage) -> None:
+def test_a_wrong_key_shows_the_remedy_and_keeps_the_prompt(jupyter_page: JupyterPage) -> None:
     jupyter_page.open("from widgets import ChatPanel\nChatPanel(api_key='sk-wrong-key')").run_cell(0)
     panel = jupyter_page.panel()
     banner = panel.locator(".lab-chat-banner[role=alert]")
@@ -106,7 +107,9 @@ def test_a_wrong_key_shows_the_remedy_and_keeps_the_draft(jupyter_page: JupyterP
     expect(banner).to_contain_text("LITELLM_API_KEY")
     ask(panel, "Hello?")
     expect(answer(panel).locator(".lab-chat-fault")).to_contain_text("LITELLM_API_KEY")
-    expect(panel.get_by_label("Prompt", exact=True)).to_have_value("Hello?")
+    expect(panel.locator(".lab-chat-prompt")).to_contain_text("Hello?")
+    expect(panel.get_by_role("button", name="Edit the prompt and ask again")).to_have_count(1)
+    expect(panel.get_by_role("button", name="Answer again")).to_have_count(1)
 
 
 def test_a_model_that_is_switched_gets_the_next_prompt(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
