@@ -26,7 +26,10 @@ def hub() -> Iterator[ScriptedHub]:
 
 
 def cell(hub: ScriptedHub) -> str:
-    return f"from widgets import ChatPanel\npanel = ChatPanel(base_url={hub.url!r}, api_key='sk-test-key')\npanel"
+    # A folder of its own: a panel remembers the model of the last one.
+    options = f"base_url={hub.url!r}, api_key='sk-test-key', folder=folder.name"
+    lines = ["import tempfile", "from widgets import ChatPanel", "folder = tempfile.TemporaryDirectory()"]
+    return "\n".join([*lines, f"panel = ChatPanel({options})", "panel"])
 
 
 def ask(panel: Locator, text: str) -> None:
@@ -41,8 +44,8 @@ def answer(panel: Locator) -> Locator:
 
 def shown(panel: Locator) -> str:
     """Return the text of the last answer, empty while there is none."""
-    texts = panel.locator(".lab-chat-answer .lab-chat-text").all_text_contents()
-    return texts[-1] if texts else ""
+    texts = panel.locator(".lab-chat-answer .lab-chat-body").all_inner_texts()
+    return texts[-1].strip() if texts else ""
 
 
 def expect_connected(panel: Locator) -> None:
@@ -52,7 +55,7 @@ def expect_connected(panel: Locator) -> None:
 def limit(panel: Locator, tokens: int) -> None:
     field = panel.get_by_label("Longest answer in tokens")
     if not field.is_visible():
-        panel.get_by_label("Settings").click()
+        panel.get_by_role("button", name="Settings").click()
     field.fill(str(tokens))
     field.press("Tab")
 
@@ -99,7 +102,7 @@ def test_stop_ends_the_answer_and_leaves_the_panel_usable(jupyter_page: JupyterP
 def test_a_wrong_key_shows_the_remedy_and_keeps_the_prompt(jupyter_page: JupyterPage) -> None:
     jupyter_page.open("from widgets import ChatPanel\nChatPanel(api_key='sk-wrong-key')").run_cell(0)
     panel = jupyter_page.panel()
-    banner = panel.locator(".lab-chat-banner")
+    banner = panel.locator(".lab-chat-banner[role=alert]")
     expect(banner).to_contain_text("does not know this key", timeout=30 * SECONDS)
     expect(banner).to_contain_text("LITELLM_API_KEY")
     ask(panel, "Hello?")
@@ -163,13 +166,13 @@ def test_every_view_shows_the_whole_conversation_also_after_a_reload(
     second = jupyter_page.panel(1)
     whole = "word " * 30 + "end"
     for view in (panel, second):
-        expect(answer(view).locator(".lab-chat-text")).to_have_text(whole, timeout=30 * SECONDS)
+        expect(answer(view).locator(".lab-chat-body")).to_have_text(whole, timeout=30 * SECONDS)
         expect(answer(view)).to_have_attribute("data-state", "done")
     page = jupyter_page.page
     page.locator(".jp-NotebookPanel").press("Control+s")
     expect(page.locator(".lm-TabBar-tab.jp-mod-current.jp-mod-dirty")).to_have_count(0)
     page.reload()
-    expect(answer(jupyter_page.panel()).locator(".lab-chat-text")).to_have_text(whole, timeout=60 * SECONDS)
+    expect(answer(jupyter_page.panel()).locator(".lab-chat-body")).to_have_text(whole, timeout=60 * SECONDS)
 
 
 def test_shift_enter_starts_a_line_and_a_new_conversation_is_empty(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
@@ -184,7 +187,7 @@ def test_shift_enter_starts_a_line_and_a_new_conversation_is_empty(jupyter_page:
     expect(answer(panel)).to_have_attribute("data-state", "done")
     assert hub.requests[0]["messages"] == [{"role": "user", "content": "one\ntwo"}]
     expect(jupyter_page.page.locator("section.lab-chat")).to_have_count(1)
-    panel.get_by_label("New conversation").click()
+    panel.get_by_role("button", name="New conversation").click()
     expect(panel.locator(".lab-chat-entry")).to_have_count(0)
     jupyter_page.run_cell(1)
     expect(jupyter_page.output(1)).to_contain_text("[]")

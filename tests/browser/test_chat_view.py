@@ -404,7 +404,7 @@ def test_meters_show_context_and_budget_and_nothing_that_is_not_known(view: Pret
 
 
 def test_the_status_says_what_is_wrong_and_what_to_do(view: PretendedView) -> None:
-    banner = view.page.locator(".lab-chat-banner").first
+    banner = view.page.locator(".lab-chat-banner")
     expect(banner).to_be_hidden()
     view.page.evaluate("""model.set("status", {state: "down", reason: "No hub.", remedy: "Start it."})""")
     expect(banner).to_have_text("No hub. Start it.")
@@ -446,6 +446,21 @@ def test_a_long_history_opens_drawn_only_where_it_is_seen(view: PretendedView) -
     expect(page.locator(".lab-chat-answer").first.locator("strong")).to_have_count(20)
     page.get_by_label("Go to the end of the conversation").click()
     expect(last_answer(view).locator(".lab-chat-foot")).to_be_in_viewport()
+
+
+def test_a_conversation_opens_at_its_very_end(view: PretendedView) -> None:
+    text = "# Head\n\nSome **bold** text with `code`.\n\n```python\nx = 1\n```\n\n| a |\n|---|\n| b |\n\n" * 6
+    entries = [entry for pair in range(30) for entry in (user(2 * pair, "p" * 300), answer(2 * pair + 1, text))]
+    entries[-1] |= {"state": "cut", "reason": "The hub died.", "remedy": "Start it.", "retry": True}
+    view.event("path", keep=0, entries=entries, busy=False, conversation={"id": "c2", "title": "Long"})
+    page = view.page
+    expect(page.get_by_role("button", name="Try again")).to_be_in_viewport(ratio=1)
+    # What is drawn late above changes its size: the end stays where it is.
+    page.wait_for_function(
+        "[...document.querySelectorAll('.lab-chat-answer')].slice(-10).every((node) => node.entry.body)"
+    )
+    at_end = "(log) => log.scrollHeight - log.scrollTop - log.clientHeight < 2"
+    page.wait_for_function(f"({at_end})(document.querySelector('.lab-chat-log'))")
 
 
 def test_the_view_follows_the_answer_unless_the_reader_scrolls_up(view: PretendedView) -> None:

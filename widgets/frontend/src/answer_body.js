@@ -52,7 +52,7 @@ export class AnswerBody {
   }
 
   #section() {
-    this.current = new MarkdownView({ formulas: this.context.formulas, onchange: this.context.onchange });
+    this.current = new MarkdownView({ formulas: this.context.formulas });
     this.sections.push(this.current);
     this.node.append(this.current.node);
   }

@@ -2,6 +2,7 @@
 import { Composer } from "./composer.js";
 import { h, icon, textButton } from "./dom.js";
 import { Answer } from "./entry_answer.js";
+import { Follower } from "./follower.js";
 import { makeRefresh, makeStatus } from "./header.js";
 import { forbidPrefetch } from "./markdown/sanitize.js";
 import { makeFormulas, makeNotes, makeRoot, serveContent } from "./panel.js";
@@ -11,7 +12,6 @@ import { bind, set } from "./traits.js";
 
 const FEWEST = 2;
 const MOST = 4;
-const NEAR_BOTTOM = 48; // pixels
 
 function render({ model, el, signal }) {
   forbidPrefetch();
@@ -49,7 +49,6 @@ function render({ model, el, signal }) {
     formulas: makeFormulas(channel),
     send: () => {},
     notify: notes.show,
-    onchange: () => rounds.follow(),
     vote: async (round, winner) => {
       const reply = await channel.request("vote", { round, model: winner });
       if (!reply.ok) notes.show(`${reply.reason} ${reply.remedy}`);
@@ -104,6 +103,7 @@ class Rounds {
     this.welcome = h("div", { class: "lab-chat-empty" }, h("strong", {}, "Which model answers best?"), h("p", {}, "Choose two to four models, send one prompt to all of them, and vote."));
     this.node = h("div", { class: "lab-chat-middle" }, this.list);
     this.list.append(this.welcome);
+    this.follower = new Follower(this.list);
   }
 
   /** Keep the first `count` entries, and show these after them. */
@@ -121,27 +121,16 @@ class Rounds {
     }
     this.welcome.hidden = this.rounds.size > 0;
     for (const round of this.rounds.values()) round.draw();
-    this.list.scrollTop = this.list.scrollHeight;
+    this.follower.toEnd();
   }
 
   end(answer) {
     this.answers.get(answer.id)?.end(answer);
     for (const round of this.rounds.values()) round.draw();
-    this.follow();
   }
 
   voted(round, winner) {
     this.rounds.get(round)?.voted(winner);
-  }
-
-  follow() {
-    if (this.frame) return;
-    const near = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 4 * NEAR_BOTTOM;
-    if (!near) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      this.list.scrollTop = this.list.scrollHeight;
-    });
   }
 }
 
@@ -157,6 +146,7 @@ class Round {
     this.votes = h("div", { class: "lab-compare-votes", role: "group", "aria-label": "Your vote" });
     this.node = h("div", { class: "lab-compare-round", role: "group", "aria-label": `Round ${rounds.rounds.size + 1}` }, this.columns, this.votes);
     rounds.list.append(this.node);
+    rounds.follower.watch(this.node);
   }
 
   get empty() {

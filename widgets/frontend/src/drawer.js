@@ -78,6 +78,7 @@ export class Drawer {
     const reply = await this.#do("conversations", { query });
     if (!reply || turn !== this.turn) return;
     this.list.replaceChildren(...reply.items.map((item) => this.#item(item, item.id === reply.current)));
+    if (reply.total > reply.items.length) this.note.textContent = `${reply.items.length} of ${reply.total} are listed: search to find more.`;
     if (!reply.items.length) this.note.textContent = query ? "Nothing found." : "No conversation is kept yet.";
   }
 

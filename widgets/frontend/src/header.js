@@ -20,7 +20,7 @@ export function makeStatus(model) {
 
 /** Whether the conversation is kept; nothing is said while it is. */
 export function makeSaving(model) {
-  const banner = h("div", { class: "lab-chat-banner lab-chat-saving", role: "status", hidden: true });
+  const banner = h("div", { class: "lab-chat-saving", role: "status", hidden: true });
   bind(model, "saving", (saving) => {
     const { state, reason, remedy } = saving ?? {};
     banner.dataset.state = state;

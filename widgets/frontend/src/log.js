@@ -3,8 +3,8 @@
 import { Answer } from "./entry_answer.js";
 import { Prompt } from "./entry_prompt.js";
 import { h, iconButton } from "./dom.js";
+import { Follower } from "./follower.js";
 
-const NEAR_BOTTOM = 48; // pixels: whoever is this near the end of the conversation follows it
 const MARGIN = "900px 0px"; // what is this near to the visible part gets drawn
 const BUDGET = 8; // milliseconds of drawing in one go
 const PAGE = 20; // entries
@@ -12,17 +12,18 @@ const PAGE = 20; // entries
 export class Log {
   /** @param {object} context what entries need: `formulas`, `send`, `notify`, `whenIdle`, `focusComposer` */
   constructor(context, welcome) {
-    this.context = { ...context, onchange: () => this.#follow(), question: (id, what) => this.#question(id, what) };
+    this.context = { ...context, question: (id, what) => this.#question(id, what) };
     this.welcome = welcome;
     this.entries = [];
     this.byId = new Map();
     this.queue = new Set();
-    this.following = true;
     this.list = h("div", { class: "lab-chat-log", role: "log", "aria-live": "off", "aria-label": "Conversation", tabindex: "0" });
-    this.toEnd = iconButton("down", "Go to the end of the conversation", () => this.goToEnd(), "lab-chat-to-end");
+    this.toEnd = iconButton("down", "Go to the end of the conversation", () => this.follower.toEnd(), "lab-chat-to-end");
     this.toEnd.hidden = true;
     this.node = h("div", { class: "lab-chat-middle" }, this.list, this.toEnd);
-    this.list.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.follower = new Follower(this.list, (far) => {
+      this.toEnd.hidden = !far;
+    });
     this.observer = globalThis.IntersectionObserver && new IntersectionObserver((seen) => this.#seen(seen), { root: this.list, rootMargin: MARGIN });
     this.show([]);
   }
@@ -39,9 +40,8 @@ export class Log {
     this.welcome.remove();
     for (const entry of fresh) this.#append(entry);
     if (!this.entries.length) this.list.append(this.welcome);
-    this.following = true;
     this.#hydrateLast(fresh);
-    this.#follow();
+    this.follower.toEnd();
   }
 
   #make(entry) {
@@ -58,6 +58,7 @@ export class Log {
       page = h("div", { class: "lab-chat-page" });
       this.list.append(page);
       this.observer?.observe(page);
+      this.follower.watch(page);
     }
     page.append(entry.node);
     if (!this.observer || page.seen) this.#draw(entry);
@@ -70,6 +71,7 @@ export class Log {
     entry.node.remove();
     if (page.hasChildNodes()) return;
     this.observer?.unobserve(page);
+    this.follower.unwatch(page);
     page.remove();
   }
 
@@ -121,41 +123,15 @@ export class Log {
 
   call(id, call, state) {
     this.byId.get(id)?.call(call, state);
-    this.#follow();
   }
 
   end(answer) {
     this.byId.get(answer.id)?.end(answer);
-    this.#follow();
-  }
-
-  goToEnd() {
-    this.following = true;
-    this.#follow();
   }
 
   /** The last prompt, for the key that edits it. */
   get lastPrompt() {
     return this.entries.findLast((entry) => entry instanceof Prompt);
-  }
-
-  // One write of the scroll position a frame, after all changes, so that the page is laid out once.
-  #follow() {
-    if (!this.following || this.frame) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      if (this.following) this.list.scrollTop = this.list.scrollHeight;
-    });
-  }
-
-  #scrolled() {
-    const rest = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight;
-    const up = this.list.scrollTop < (this.lastTop ?? 0);
-    this.lastTop = this.list.scrollTop;
-    // Content that grows moves the end away without anybody scrolling: only going up ends the following.
-    if (rest < NEAR_BOTTOM) this.following = true;
-    else if (up) this.following = false;
-    this.toEnd.hidden = rest < 300;
   }
 
   #question(id, what) {

@@ -3,6 +3,7 @@ import { h } from "./dom.js";
 /** Make a toolbar: one stop of the Tab key, arrows go from button to button. */
 export function toolbar(label, ...buttons) {
   const bar = h("div", { class: "lab-chat-tools", role: "toolbar", "aria-label": label }, ...buttons);
+  bar.classList.toggle("lab-chat-branched", Boolean(bar.querySelector(".lab-chat-branch")));
   const all = () => [...bar.querySelectorAll("button:not(:disabled)")];
   const choose = (chosen) => {
     for (const button of bar.querySelectorAll("button")) button.tabIndex = button === chosen ? 0 : -1;

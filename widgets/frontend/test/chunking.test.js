@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { BlockReader } from "../src/markdown/blocks.js";
-import { htmlOf } from "./markdown.js";
+import { htmlOf, runs } from "./markdown.js";
 
 const LINES = [
   "", "", "", "word", "two words  ", "Foo", "---", "===", "-", "- ", "- item", "- [ ] to do", "* other", "1. one", "2", "2. two", "10) ten",
@@ -37,12 +37,12 @@ test("any chunking gives the same blocks as the whole text", () => {
     const whole = text.replace(/\r\n?/g, "\n");
     expect(blocksOf(cut(whole, at))).toEqual(blocksOf([whole]));
   });
-  fc.assert(property, { numRuns: Number(process.env.RUNS ?? 2000) });
+  fc.assert(property, runs(2000));
 }, 60_000);
 
 test("any chunking gives the same nodes as the whole text", () => {
   const property = fc.property(chunked, ({ whole, at }) => {
     expect(htmlOf(cut(whole, at.slice(0, 5)))).toBe(htmlOf([whole]));
   });
-  fc.assert(property, { numRuns: Number(process.env.RUNS ?? 2000) / 20 });
+  fc.assert(property, runs(100));
 }, 60_000);

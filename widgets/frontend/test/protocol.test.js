@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { Channel } from "../src/protocol.js";
 import { Log } from "../src/log.js";
-import { plainFormulas } from "./markdown.js";
+import { plainFormulas, runs } from "./markdown.js";
 
 class Model {
   sent = [];
@@ -107,7 +107,7 @@ test("any lost events and late views end with the same conversation", () => {
     clearTimeout(poor.channel.timer);
     expect(html(poor)).toBe(html(whole));
   });
-  fc.assert(property, { numRuns: Number(process.env.RUNS ?? 25), endOnFailure: true });
+  fc.assert(property, runs(25));
 }, 60_000);
 
 test("a view asks for a replay until it comes", () => {

@@ -22,6 +22,7 @@ export function renderBlock(token, { formulas, closed }) {
     node.removeAttribute("data-src");
     if (found) node.replaceWith(fill(found, formulas, closed));
   }
+  for (const box of fragment.querySelectorAll(".lab-chat-checkbox")) box.closest("li")?.classList.add("lab-chat-task");
   for (const table of fragment.querySelectorAll("table")) {
     const frame = h("div", { class: "lab-chat-table", tabindex: "0", role: "region", "aria-label": "Table" });
     table.replaceWith(frame);

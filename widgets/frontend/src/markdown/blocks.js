@@ -51,7 +51,8 @@ export class BlockReader {
 
   /** Read the text of one final block again, with all definitions that are known now. */
   again(raw) {
-    return this.#lex(raw)[0];
+    // After a blank line nothing is open any more, as where it stood.
+    return { ...this.#lex(`${raw}\n\n`)[0], raw };
   }
 
   get linkCount() {
@@ -65,10 +66,11 @@ export class BlockReader {
 
   #countFinal(tokens) {
     const blocks = tokens.flatMap((token, index) => (token.type === "space" ? [] : [index]));
-    const last = blocks.pop();
-    if (last === undefined) return 0;
-    // An open formula may turn out to be a part of the paragraph before it.
-    return tokens[last].open ? (blocks.pop() ?? 0) : last;
+    let last = blocks.pop() ?? 0;
+    // An open formula may turn out to be a part of the paragraph before it, and what a tag means depends on that one.
+    if (tokens[last]?.open) last = blocks.pop() ?? 0;
+    while (/^ {0,3}</.test(tokens[last]?.raw) && tokens[last - 1]?.type === "paragraph") last -= 1;
+    return last;
   }
 
   #certain(final, all) {

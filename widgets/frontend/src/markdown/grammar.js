@@ -69,6 +69,13 @@ const marked = new Marked({
   gfm: true,
   extensions: [inlineMath, blockMath],
   hooks: { emStrongMask: (source) => source.replace(MASKED, (formula) => "a".repeat(formula.length)) },
+  tokenizer: {
+    // A line of dashes makes a heading of all lines before it, but not of a formula among them.
+    lheading(source) {
+      const heading = this.rules.block.lheading.exec(source);
+      return heading && INTERRUPTS.test(heading[0]) ? undefined : false; // false: as usual
+    },
+  },
   renderer: {
     code: ({ text, lang }) => slot({ kind: "code", text, language: (lang ?? "").trim().split(/[\s{,]/)[0] }, "pre"),
     checkbox: ({ checked }) => slot({ kind: "checkbox", checked }),

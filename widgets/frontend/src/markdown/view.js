@@ -14,13 +14,11 @@ export class MarkdownView {
   /**
    * @param {object} options
    * @param {import("./formulas.js").Formulas} options.formulas
-   * @param {() => void} [options.onchange] called after the nodes changed
    */
-  constructor({ formulas, onchange = () => {} }) {
+  constructor({ formulas }) {
     this.node = document.createElement("div");
     this.node.className = "lab-chat-text";
     this.formulas = formulas;
-    this.onchange = onchange;
     this.reader = new BlockReader();
     this.held = ""; // a carriage return at the end of what came
     this.waiting = ""; // text that is not yet taken up
@@ -62,7 +60,6 @@ export class MarkdownView {
     if (this.waiting || !this.#show(budget === Infinity)) {
       this.timer = setTimeout(() => this.#work(), this.waiting ? 0 : Math.max(0, this.drawAgain - performance.now()));
     }
-    this.onchange();
   }
 
   #take() {
