@@ -170,6 +170,8 @@ def summary_of(name: str, value: Any) -> str:
         return table.summary
     if kind == "array":
         return f"array {' × '.join(f'{side:,}' for side in value.shape) or 'without dimensions'}, {value.dtype}"  # noqa: RUF001
+    if kind == "function":
+        return f"function {getattr(value, '__name__', '')}"
     if looks_secret(name):
         return f"{kind}, masked"
     if issubclass(type(value), str):
@@ -180,8 +182,6 @@ def summary_of(name: str, value: Any) -> str:
         return f"{kind}, {size(value):,} item{'' if size(value) == 1 else 's'}"
     if type(value) in _SCALARS:
         return kind if value is None else f"{kind} {safe_repr(value, 40)}"
-    if kind == "function":
-        return f"function {getattr(value, '__name__', '')}"
     return kind
 
 
@@ -192,6 +192,8 @@ def _attachable(name: str, value: Any) -> bool:
 
 def _body(name: str, value: Any, room: int) -> str:
     kind = type(value)
+    if issubclass(kind, (*_FUNCTIONS, type)):
+        return _source(value)
     if looks_secret(name):
         return f"{summary_of(name, value)}: its value {MASK} is not sent, because its name looks like a secret."
     if (table := as_table(value)) is not None:
@@ -202,8 +204,6 @@ def _body(name: str, value: Any, room: int) -> str:
         return str.__str__(value)
     if issubclass(kind, _CONTAINERS):
         return _describe_container(name, value, room)
-    if issubclass(kind, (*_FUNCTIONS, type)):
-        return _source(value)
     library = _library(value)
     if kind is types.ModuleType or library in _PICTURES:
         what = "A module" if kind is types.ModuleType else f"{kind.__name__} of {library}: a picture or widget"

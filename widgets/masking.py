@@ -10,7 +10,8 @@ import re
 
 MASK = "[masked]"
 
-_STRONG = {"password", "passwd", "pwd", "passphrase", "secret", "secrets", "credential", "credentials", "apikey"}
+# Ends of a word that give a name away wherever the word stands (PGPASSWORD, client_secret_file).
+_STRONG = ("password", "passwd", "pwd", "passphrase", "secret", "secrets", "credential", "credentials", "apikey")
 _WEAK = {"key", "keys", "token"}  # as the last word of a name only: a token count or a key column's type is harmless
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _KNOWN = re.compile(r"\b(?:sk-[\w-]{8,}|gh[pousr]_\w{20,}|AKIA[A-Z0-9]{12,}|xox[abpr]-[\w-]{10,}|hf_\w{20,})")
@@ -24,7 +25,7 @@ _SETTING = re.compile(r"\b(?P<name>[A-Z][A-Z0-9_]{1,63})(?P<between>=)(?P<value>
 def looks_secret(name: str) -> bool:
     """Tell whether a thing of this name is likely to be a secret."""
     words = [word.lower() for word in _WORD.findall(name)]
-    return bool(words) and (words[-1] in _WEAK or not _STRONG.isdisjoint(words))
+    return bool(words) and (words[-1] in _WEAK or any(word.endswith(_STRONG) for word in words))
 
 
 def mask_text(text: str) -> str:

@@ -62,6 +62,7 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
         self._shown: dict[str, dict[str, Any]] = {}
         self._cursor: usage.Cursor | None = None
         self._bucket: tuple[str, str] | None = None
+        self._further = False
         self._wanted: dict[str, Any] | None = None
         super().__init__(_esm=_module())
         self._stay_on_the_subshell()
@@ -138,17 +139,22 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
         if wanted["type"] == "rows":
             self._list(now, wanted.get("bucket"), more=bool(wanted.get("more")))
             return
+        again = "view" in self._shown and not wanted.get("choice")
         given = wanted.get("choice") or {**vars(self._choice), **_zone(wanted.get("zone"))}
         choice = Choice.read(given)
         found = usage_view.view(self._log(), choice, now)
         self._choice = choice
         self._tell({"type": "view", "choice": vars(choice), "at": now.isoformat(), **found})
-        self._list(now, None, more=False)
+        # A live page must not take away the requests that somebody is reading.
+        if not (again and self._further):
+            self._list(now, self._bucket if again else None, more=False)
 
     def _list(self, now: datetime, bucket: Any, *, more: bool) -> None:
+        self._further = more
         if not more:
             self._cursor = None
-            self._bucket = (str(bucket[0]), str(bucket[1])) if isinstance(bucket, list) and len(bucket) == 2 else None
+            pair = isinstance(bucket, list | tuple) and len(bucket) == 2
+            self._bucket = (str(bucket[0]), str(bucket[1])) if pair else None
         page, self._cursor = usage_view.rows(self._log(), self._choice, now, self._bucket, self._cursor)
         message = {"type": "rows", "rows": page, "more": self._cursor is not None, "bucket": self._bucket}
         if more:

@@ -21,7 +21,7 @@ import psutil
 from benchmarks.chat.environments import BUILD, ROOT
 from tests.support.lab import free_ports
 
-START_S = 90.0
+START_S = 240.0
 QUIET_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 

@@ -147,6 +147,11 @@ UNION ALL
 SELECT 'team', NULL, NULL, NULL, coalesce(team_alias, team_id), spend, max_budget, budget_duration,
     budget_reset_at AT TIME ZONE 'UTC'
 FROM public."LiteLLM_TeamTable";
+-- What people said and were told, where the gateway stores it. Nobody may read this until the playbook permits it.
+CREATE VIEW lab_usage.prompts WITH (security_barrier = true, security_invoker = false) AS
+SELECT request_id, proxy_server_request -> 'messages' AS messages, response
+FROM public."LiteLLM_SpendLogs" WHERE proxy_server_request ? 'messages';
+
 COMMENT ON VIEW lab_usage.budgets IS 'Keys, users and teams with what they spent since their last reset; no key is shown.';
 
 -- A relative accuracy of (1.02 - 1) / (1.02 + 1) < 1 %: a bin's value is 2 * 1.02^bin / (1.02 + 1).
@@ -495,7 +500,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA lab_usage FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA lab_usage TO lab_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA lab_usage TO lab_reader;
-REVOKE ALL ON lab_usage.source FROM lab_reader;
+REVOKE ALL ON lab_usage.source, lab_usage.prompts FROM lab_reader;
 GRANT EXECUTE ON FUNCTION lab_usage.bin_of TO lab_reader;
 
 -- The role that refreshes may do that and nothing else, not even read. A hub that was made before it had the role does

@@ -7,12 +7,13 @@ hours they span cost and not what the requests do; what the roll-up does not kno
 """
 
 from litellm_hub.usage.connection import connect
-from litellm_hub.usage.drilldown import Cursor, cursor, requests, stream_requests
+from litellm_hub.usage.drilldown import Cursor, Prompt, cursor, prompt, requests, stream_requests
 from litellm_hub.usage.errors import (
     LogLoginRefused,
     LogNotConfigured,
     LogNotReady,
     LogUnreachable,
+    PromptsNotPermitted,
     QueryTooSlow,
     UsageError,
 )
@@ -34,6 +35,8 @@ __all__ = [
     "LogNotReady",
     "LogUnreachable",
     "Person",
+    "Prompt",
+    "PromptsNotPermitted",
     "QueryTooSlow",
     "SpeedDimension",
     "UsageError",
@@ -48,6 +51,7 @@ __all__ = [
     "hour_of_week",
     "latency",
     "people",
+    "prompt",
     "refresh",
     "requests",
     "sessions",

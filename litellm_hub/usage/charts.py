@@ -172,7 +172,7 @@ def week(frame: pd.DataFrame, value: str, title: str, *, width: Width = _WIDTH, 
         alt.Chart(full, width=width, height=height)
         .mark_rect(cornerRadius=2)
         .encode(
-            x=alt.X("hour:O", title="Hour", axis=alt.Axis(labelAngle=0)),
+            x=alt.X("hour:O", title="Hour", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
             y=alt.Y("day:O", sort=_WEEKDAYS, title=None),
             color=alt.Color(f"{value}:Q", title=title, legend=None),
             tooltip=_tooltip(full, ("day", "hour", value)),

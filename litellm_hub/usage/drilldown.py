@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,15 +29,32 @@ from sqlalchemy import (
 )
 
 from litellm_hub.usage.connection import reading
+from litellm_hub.usage.errors import LogNotReady, PromptsNotPermitted
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
 from litellm_hub.usage.frames import frame_of, valid_zone
 from litellm_hub.usage.log import LOG
 from litellm_hub.usage.lookup import Span, quarters
+from litellm_hub.usage.rollup import PROMPTS
 from litellm_hub.usage.spans import coverage
 
 Cursor = tuple[datetime, str]
 """A place in the list of requests: when the last one shown started, and its id."""
 _LARGEST = 10_000
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a request said and was told.
+
+    Attributes:
+        messages: The messages of the request, as the caller sent them.
+        response: The answer, as the gateway keeps it.
+    """
+
+    messages: list[dict[str, Any]]
+    response: Any
+
+
 _TICK = timedelta(milliseconds=1)
 
 
@@ -146,6 +163,28 @@ def cursor(page: pd.DataFrame) -> Cursor | None:
         return None
     last = page.iloc[-1]
     return last["started_at"].to_pydatetime(), str(last["request_id"])
+
+
+def prompt(engine: Engine, request_id: str) -> Prompt | None:
+    """Read what a request said and what the answer was, where the gateway stores that and the lab permits to see it.
+
+    Args:
+        engine: What `connect` returned.
+        request_id: As `requests` gives it.
+
+    Returns:
+        Prompt and answer; None where the gateway stored none for this request.
+
+    Raises:
+        PromptsNotPermitted: This database user may not see them; by default nobody may.
+    """
+    statement = select(PROMPTS.c.messages, PROMPTS.c.response).where(PROMPTS.c.request_id == request_id)
+    try:
+        with reading(engine) as connection:
+            row = connection.execute(statement).one_or_none()
+    except LogNotReady as error:
+        raise PromptsNotPermitted("Prompts are not shown to this database user.", detail=error.detail) from error
+    return None if row is None else Prompt(row.messages, row.response)
 
 
 def stream_requests(

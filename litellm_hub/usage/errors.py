@@ -38,6 +38,15 @@ class LogNotReady(UsageError):  # noqa: N818
     remedy_by_default = "Run `make up` again: it makes the view lab.usage_log and the reader's rights."
 
 
+class PromptsNotPermitted(UsageError):  # noqa: N818
+    """Prompts and answers are kept from this database user."""
+
+    remedy_by_default = (
+        "Whoever runs the lab can permit it: make up ARGS='-e jupyterlab_show_prompts=true', and have them stored first"
+        " with -e gateway_store_prompts=true."
+    )
+
+
 class QueryTooSlow(UsageError):  # noqa: N818
     """A statement ran into the connection's time limit."""
 

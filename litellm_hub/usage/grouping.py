@@ -32,6 +32,8 @@ from litellm_hub.usage.spans import Grain, Stretch, coverage, levels, stretches
 from litellm_hub.usage.tiers import LEVELS, Tier, source, tier_of, within
 
 INSTANT = DateTime(timezone=True)
+_QUARTER: ColumnElement[Any] = literal_column("interval '15 minutes'")
+_ORIGIN: ColumnElement[Any] = literal_column("timestamp '2000-01-01'")
 _DAY: ColumnElement[Any] = literal_column("interval '1 day' - interval '1 microsecond'")
 
 
@@ -106,9 +108,11 @@ def gathered(
     available = [unit for unit in LEVELS[chosen] if not derived or unit == "quarter"]
     with reading(engine) as connection:
         pieces = stretches(coverage(connection), where.since_utc, where.until_utc, levels(available, grain, zone))
-        parts = [_part(chosen, piece, where, dimensions, sums, grain, zone, derived or {}, latest) for piece in pieces]
+        parts = [_part(chosen, piece, where, dimensions, sums, grain, zone, bool(derived), latest) for piece in pieces]
         together = union_all(*parts).subquery("part")
-        keys = [together.c[name] for name in (*(["time"] if grain else []), *dimensions, *(derived or {}))]
+        # A clock's fields are worked out once for each quarter hour, not for each cell.
+        fields = [make(together.c.moment).label(name) for name, make in (derived or {}).items()]
+        keys = [*fields, *(together.c[name] for name in (*(["time"] if grain else []), *dimensions))]
         statement: Select[Any] = select(
             *keys,
             *(_sum(together.c[name]).label(name) for name in sums),
@@ -126,13 +130,13 @@ def _part(
     sums: Sequence[str],
     grain: Grain | None,
     zone: str,
-    derived: Mapping[str, Callable[[ColumnElement[Any]], ColumnElement[Any]]],
+    moments: bool,
     latest: str | None,
 ) -> Select[Any]:
     rows = source(tier, piece, where, set(dimensions))
     keys = [bucket(rows.time, grain, zone).label("time")] if grain else []
     keys += [rows.columns[name].label(name) for name in dimensions]
-    keys += [make(rows.time).label(name) for name, make in derived.items()]
+    keys += [func.date_bin(_QUARTER, rows.time, _ORIGIN, type_=DateTime()).label("moment")] if moments else []
     conditions = [
         *within(rows.time, piece),
         *where.conditions_on({name: rows.columns[name] for name in (where.names - {"team"}) | {"is_smoke"}}),

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Integer, Interval, MetaData, SmallInteger, Table
 from sqlalchemy import Text as _Text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 SCHEMA = MetaData(schema="lab_usage")
 _INSTANT = DateTime(timezone=True)
@@ -97,6 +97,7 @@ PEOPLE_SERIES = _series("people_series", "key_id", "user_id", "team_id")
 TAG_SERIES = _series("tag_series", "tag")
 KEY_NAMES = _table("key_names", Column("key_id", _Text), Column("key_alias", _Text))
 TEAM_NAMES = _table("team_names", Column("team_id", _Text), Column("team_alias", _Text))
+PROMPTS = _table("prompts", Column("request_id", _Text), Column("messages", JSONB), Column("response", JSONB))
 BUDGETS = _table(
     "budgets",
     *(Column(name, _Text) for name in ("kind", "key_id", "key_alias", "user_id", "team")),

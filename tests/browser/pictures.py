@@ -90,7 +90,7 @@ def context(studio: Studio) -> Locator:
     expect(panel.root.get_by_role("listbox").get_by_role("option").first).to_contain_text("frogs")
     panel.prompt.press("Enter")
     panel.root.get_by_role("button", name="Show exactly what will be sent").click()
-    expect(panel.root.get_by_label("What will be sent")).to_contain_text("weight_g")
+    expect(panel.root.get_by_role("region", name="What will be sent")).to_contain_text("weight_g")
     return panel.root
 
 
@@ -119,7 +119,7 @@ def conversations(studio: Studio) -> Locator:
 
 def magic(studio: Studio) -> tuple[Locator, Locator]:
     studio.notebook.open(
-        "%load_ext widgets", FROGS, "%%chat -m smollm2 --attach frogs -n 60\nWhich is the heaviest frog?"
+        "%load_ext widgets", FROGS, "%%chat -m smollm2 --attach frogs -n 40\nDescribe this table in one sentence."
     )
     studio.page.keyboard.press("Control+b")
     for number in range(3):
@@ -129,7 +129,7 @@ def magic(studio: Studio) -> tuple[Locator, Locator]:
 
 
 def compare(studio: Studio) -> Locator:
-    panel = studio.panel("from widgets import ComparePanel\n\nComparePanel(max_tokens=60)")
+    panel = studio.panel("from widgets import ComparePanel\n\nComparePanel(max_tokens=30)")
     panel.ask("Name three colours of the sea.")
     expect(panel.answers).to_have_count(2)
     for number in (0, 1):
@@ -149,7 +149,15 @@ def cut(studio: Studio) -> Locator:
         return panel.root
 
 
+def window(studio: Studio) -> Locator:
+    panel = studio.panel(PANEL)
+    studio.say(panel, "What is a large language model? Answer in one sentence.")
+    studio.say(panel, HELLO)
+    return studio.page.locator("body")
+
+
 SCENES: dict[str, Scene] = {
+    "chat-panel": window,
     "guide-answer": answer,
     "guide-versions": versions,
     "guide-cell": cell,

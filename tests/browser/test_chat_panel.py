@@ -92,10 +92,11 @@ def test_stop_ends_the_answer_and_leaves_the_panel_usable(jupyter_page: JupyterP
     ask(panel, "Say hi.")
     expect(panel.locator(".lab-chat-answer")).to_have_count(2)
     expect(answer(panel)).to_have_attribute("data-state", "done", timeout=PATIENT)
-    assert panel.locator(".lab-chat-answer .lab-chat-text").first.text_content() == kept, "the stopped answer grew on"
+    stopped = panel.locator(".lab-chat-answer .lab-chat-body").first
+    assert stopped.inner_text().strip() == kept, "the stopped answer grew on"
 
 
-def test_a_wrong_key_shows_the_remedy_and_keeps_the_draft(jupyter_page: JupyterPage) -> None:
+def test_a_wrong_key_shows_the_remedy_and_keeps_the_prompt(jupyter_page: JupyterPage) -> None:
     jupyter_page.open("from widgets import ChatPanel\nChatPanel(api_key='sk-wrong-key')").run_cell(0)
     panel = jupyter_page.panel()
     banner = panel.locator(".lab-chat-banner")
@@ -103,7 +104,9 @@ def test_a_wrong_key_shows_the_remedy_and_keeps_the_draft(jupyter_page: JupyterP
     expect(banner).to_contain_text("LITELLM_API_KEY")
     ask(panel, "Hello?")
     expect(answer(panel).locator(".lab-chat-fault")).to_contain_text("LITELLM_API_KEY")
-    expect(panel.get_by_label("Prompt", exact=True)).to_have_value("Hello?")
+    expect(panel.locator(".lab-chat-prompt")).to_contain_text("Hello?")
+    expect(panel.get_by_role("button", name="Edit the prompt and ask again")).to_have_count(1)
+    expect(panel.get_by_role("button", name="Answer again")).to_have_count(1)
 
 
 def test_a_model_that_is_switched_gets_the_next_prompt(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
@@ -147,35 +150,6 @@ def test_a_busy_kernel_hinders_neither_stream_nor_stop(
     expect(jupyter_page.page.locator(".jp-CodeCell").nth(1).locator(".jp-InputPrompt")).to_have_text("[*]:")
 
 
-HOSTILE = [
-    "<img src=x onerror='window.hit=1'><script>window.hit=2</script>",
-    "<iframe srcdoc='<script>parent.hit=3</script>'></iframe><style>body{display:none}</style>",
-    "<a href='javascript:window.hit=4'>click</a> [click](javascript:window.hit=5) ![x](http://evil.example/x.png)\n",
-    "```html\n<svg onload='window.hit=6'></svg>\n``` \n</div></section><form action='http://evil.example'><input>",
-]
-
-
-def test_a_hostile_answer_is_only_text(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
-    asked_for: list[str] = []
-    jupyter_page.page.on("request", lambda request: asked_for.append(request.url))
-    hub.reply = lambda body: Reply(answer_lines(HOSTILE))
-    hub.models = ["<img src=x onerror='window.hit=7'>"]
-    jupyter_page.open(cell(hub)).run_cell(0)
-    panel = jupyter_page.panel()
-    expect_connected(panel)
-    ask(panel, "<img src=x onerror='window.hit=8'>")
-    expect(answer(panel)).to_have_attribute("data-state", "done")
-    for line in "".join(HOSTILE).splitlines():
-        if not line.startswith("```"):
-            assert line in answer(panel).inner_text()
-    inside = panel.locator(".lab-chat-log").locator(
-        "img, script, iframe, style, a, form, input, .lab-chat-text svg[onload]"
-    )
-    expect(inside).to_have_count(0)
-    assert jupyter_page.page.evaluate("window.hit") is None
-    assert not [url for url in asked_for if "evil.example" in url]
-
-
 def test_every_view_shows_the_whole_conversation_also_after_a_reload(
     jupyter_page: JupyterPage, hub: ScriptedHub, eventually: Eventually
 ) -> None:
@@ -198,7 +172,7 @@ def test_every_view_shows_the_whole_conversation_also_after_a_reload(
     expect(answer(jupyter_page.panel()).locator(".lab-chat-text")).to_have_text(whole, timeout=60 * SECONDS)
 
 
-def test_shift_enter_starts_a_line_and_clear_forgets(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
+def test_shift_enter_starts_a_line_and_a_new_conversation_is_empty(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
     jupyter_page.open(cell(hub), "panel.messages").run_cell(0)
     panel = jupyter_page.panel()
     expect_connected(panel)
@@ -210,7 +184,7 @@ def test_shift_enter_starts_a_line_and_clear_forgets(jupyter_page: JupyterPage, 
     expect(answer(panel)).to_have_attribute("data-state", "done")
     assert hub.requests[0]["messages"] == [{"role": "user", "content": "one\ntwo"}]
     expect(jupyter_page.page.locator("section.lab-chat")).to_have_count(1)
-    panel.get_by_label("Clear the conversation").click()
+    panel.get_by_label("New conversation").click()
     expect(panel.locator(".lab-chat-entry")).to_have_count(0)
     jupyter_page.run_cell(1)
     expect(jupyter_page.output(1)).to_contain_text("[]")

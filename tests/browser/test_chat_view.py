@@ -152,7 +152,9 @@ def test_deleting_asks_first_and_says_what_goes_with_it(view: PretendedView) -> 
 
 def test_nothing_that_changes_the_conversation_happens_while_an_answer_comes(view: PretendedView) -> None:
     begin(view)
-    view.page.get_by_label("Answer again").first.click()
+    again = view.page.get_by_label("Answer again").first
+    expect(again).to_be_disabled()
+    again.press("Enter")
     expect(view.page.locator(".lab-chat-note")).to_contain_text("wait for it or stop it")
     assert not view.sent("regenerate")
 
@@ -246,7 +248,7 @@ def test_a_tool_call_is_shown_where_it_was_made_and_waits_for_an_answer(view: Pr
 def test_an_at_sign_completes_a_variable_and_attaches_it(view: PretendedView) -> None:
     items = [
         {"name": "data", "kind": "dict", "summary": "3 keys"},
-        {"name": "df", "kind": "DataFrame", "summary": "5 rows × 2 columns"},
+        {"name": "df", "kind": "DataFrame", "summary": "5 rows, 2 columns"},
     ]
     view.reply("complete", {"items": items})
     view.reply("preview", {"items": [], "tokens": 120, "cost": 0.0004, "limit": 2048})
@@ -413,7 +415,7 @@ def test_the_status_says_what_is_wrong_and_what_to_do(view: PretendedView) -> No
 
 def test_settings_say_default_until_they_are_set_and_again_after_a_reset(view: PretendedView) -> None:
     page = view.page
-    page.get_by_label("Settings").first.click()
+    page.get_by_label("Settings").click()
     settings = page.locator(".lab-chat-settings")
     expect(settings).to_contain_text("hub's default")
     page.get_by_label("Temperature").fill("0.5")
@@ -495,8 +497,9 @@ def test_nothing_sticks_out_of_a_narrow_panel(page: Page, width: int) -> None:
     view.replay(user(1, "w" * 80), answer(2, text, figures={"first_token_s": 1, "tokens_per_s": 20, "cost": 0.001}))
     expect(page.locator(".lab-hl-none, .lab-chat-code")).to_have_count(1)
     wide = page.evaluate(
-        """() => [...document.querySelectorAll(".lab-chat-header *, .lab-chat-composer *, .lab-chat-entry, .lab-chat-foot")]
-          .filter((node) => node.getBoundingClientRect().right > innerWidth + 1).map((node) => node.className)"""
+        """(parts) => [...document.querySelectorAll(parts)]
+          .filter((node) => node.getBoundingClientRect().right > innerWidth + 1).map((node) => node.className)""",
+        ".lab-chat-header *, .lab-chat-composer *, .lab-chat-entry, .lab-chat-foot",
     )
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

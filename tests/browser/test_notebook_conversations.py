@@ -88,7 +88,7 @@ def test_a_data_frame_goes_along_as_the_preview_shows_it(jupyter_page: JupyterPa
     panel.prompt.press("Enter")
     expect(panel.prompt).to_have_value("Describe @frogs ")
     panel.root.get_by_role("button", name="Show exactly what will be sent").click()
-    preview = panel.root.get_by_label("What will be sent")
+    preview = panel.root.get_by_role("region", name="What will be sent")
     for text in ("frogs", "colour", "weight_g", "21.5", "tokens", "$"):
         expect(preview).to_contain_text(text)
     panel.prompt.press("Enter")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg2
 import pytest
 
+from litellm_hub import usage
 from tests.support import usage_truth
 from tests.support.usage_database import Database, make_full_database
 
@@ -103,6 +105,29 @@ def test_prompts_answers_messages_and_keys_are_not_in_the_view(database: Databas
         token = usage_truth.token_of(alias)
         assert token[:12] in shown
         assert token[:13] not in shown
+
+
+def test_prompts_are_shown_only_where_stored_and_permitted(database: Database) -> None:
+    log = usage.connect(database.reader)
+    with pytest.raises(usage.PromptsNotPermitted, match="jupyterlab_show_prompts"):
+        usage.prompt(log, "request-1")
+    with closing(psycopg2.connect(database.owner)) as connection, connection.cursor() as cursor:
+        cursor.execute("GRANT SELECT ON lab_usage.prompts TO lab_reader")
+        cursor.execute(
+            'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime")'
+            " VALUES ('not stored', 'x', now(), now())"
+        )
+        connection.commit()
+        try:
+            shown = usage.prompt(log, "request-1")
+            assert shown is not None
+            assert shown.messages == [usage_truth.SECRET]
+            assert usage.prompt(log, "not stored") is None
+        finally:
+            cursor.execute("REVOKE SELECT ON lab_usage.prompts FROM lab_reader")
+            cursor.execute("DELETE FROM \"LiteLLM_SpendLogs\" WHERE request_id = 'not stored'")
+            connection.commit()
+    log.dispose()
 
 
 def test_a_key_in_clear_would_come_out_hashed(database: Database, as_reader: Any) -> None:

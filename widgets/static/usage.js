@@ -64,7 +64,7 @@ class Dashboard {
     const theme = new MutationObserver(() => this.draw());
     theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
     const live = setInterval(() => {
-      if (this.live.checked && document.visibilityState === "visible" && root.isConnected) this.send({ type: "refresh" });
+      if (this.live.checked && !this.waiting && document.visibilityState === "visible" && root.isConnected) this.send({ type: "refresh" });
     }, LIVE_EVERY);
     signal.addEventListener("abort", () => {
       model.off("msg:custom", listen);
@@ -134,6 +134,7 @@ class Dashboard {
 
   set(change) {
     this.choice = { ...this.choice, ...change };
+    this.waiting = true;
     this.showChoice();
     this.choose();
   }
@@ -164,14 +165,18 @@ class Dashboard {
   }
 
   fail({ reason, remedy }) {
+    this.waiting = false;
     this.problem.replaceChildren(h("strong", {}, reason), " ", remedy);
     this.problem.hidden = false;
     if (!this.choice) this.content.hidden = true;
   }
 
   view(message) {
+    // An answer to what was chosen before must not undo what the reader has chosen since.
+    const same = Object.entries(message.choice).every(([name, value]) => this.choice?.[name] === value);
+    if (this.waiting && !same) return;
+    this.waiting = false;
     this.problem.hidden = true;
-    // A choice that is newer than this answer stays as it is.
     this.choice = { ...message.choice };
     this.grain = message.grain;
     this.specs = message.charts;
@@ -255,14 +260,12 @@ class Dashboard {
 
   link(place, view) {
     if (place === "time") {
-      let range = null;
-      view.addSignalListener("brush", (_name, value) => {
-        range = Object.values(value)[0] ?? null;
-      });
-      view.addEventListener("mouseup", () => {
+      const zoom = () => {
+        const [range] = Object.values(view.signal("brush") ?? {});
         if (range && range[1] - range[0] > STEP.quarter) this.set({ span: "custom", since: clock(+range[0]), until: clock(+range[1]) });
-        range = null;
-      });
+      };
+      // The drag may end outside of the chart; Vega has heard of its end when this listener's turn is over.
+      view.container().addEventListener("pointerdown", () => window.addEventListener("pointerup", () => setTimeout(zoom), { once: true }));
     }
     view.addEventListener("click", (_event, item) => {
       const datum = item?.datum;

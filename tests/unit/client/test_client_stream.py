@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litellm_hub import errors
@@ -108,6 +108,7 @@ def test_a_malformed_stream_is_a_bad_answer(client: HubClient, hub: ScriptedHub,
         list(client.stream_chat("scripted", PROMPT))
 
 
+@settings(max_examples=50)
 @given(st.lists(st.text(min_size=1), max_size=6), st.booleans(), st.data())
 def test_any_cut_of_the_bytes_gives_the_same_deltas(pieces: list[str], crlf: bool, data: st.DataObject) -> None:
     end = "\r\n\r\n" if crlf else "\n\n"

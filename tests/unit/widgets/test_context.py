@@ -103,7 +103,7 @@ def test_secrets_stay_at_home() -> None:
     assert "verysecret" not in one(["sk-verysecretindeed"]).text
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.integers(20, 3000), st.sampled_from([1, 7, 60]), st.integers(1, 120))
 def test_a_frame_never_takes_more_than_its_tokens(limit: int, rows: int, columns: int) -> None:
     wide = pd.DataFrame(
@@ -127,6 +127,7 @@ def values() -> st.SearchStrategy[Any]:
     )
 
 
+@settings(max_examples=40)
 @given(st.lists(values(), min_size=1, max_size=4), st.integers(100, 2000))
 def test_any_values_share_the_tokens(some: list[Any], limit: int) -> None:
     namespace = dict(zip(string.ascii_lowercase, some, strict=False))
@@ -142,6 +143,10 @@ def test_small_variables_leave_their_share_to_large_ones() -> None:
     small, large = attach(["n", "text"], namespace, token_limit=1000)
     assert small.tokens < 50
     assert large.tokens > 900
+
+
+def test_the_source_of_a_function_is_no_secret_whatever_its_name() -> None:
+    assert "def helper" in one(helper, "get_token").text
 
 
 def test_a_name_is_attached_once_and_an_unknown_one_refused() -> None:
@@ -296,7 +301,7 @@ def test_data_that_contains_itself_ends() -> None:
 
 
 def test_of_ten_million_rows_only_a_sample_is_looked_at() -> None:
-    table = as_table(pd.DataFrame({"a": np.arange(10_000_000), "b": 1.5}))
+    table = as_table(pd.DataFrame(np.zeros((10_000_000, 2), dtype="int8"), columns=["a", "b"]))
     assert table is not None
     taken: list[int] = []
 

@@ -13,7 +13,7 @@ from widgets.masking import looks_secret, mask_text
         "password",
         "db_password",
         "dbPassword",
-        "PGPASSWD",
+        "PGPASSWORD",
         "api_key",
         "apiKey",
         "API_KEY",

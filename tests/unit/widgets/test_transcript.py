@@ -7,7 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widgets.document import State, parse
@@ -130,11 +130,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return {**talk, "current": draw(st.sampled_from([None, *(node["id"] for node in nodes)]))}
 
 
+@settings(max_examples=40)
 @given(documents())
 def test_json_there_and_back_is_the_same_conversation(talk: dict[str, Any]) -> None:
     assert from_json(to_json(talk)) == talk
 
 
+@settings(max_examples=40)
 @given(documents())
 def test_any_conversation_becomes_markdown_and_a_valid_notebook(talk: dict[str, Any]) -> None:
     assert to_markdown(talk)

@@ -117,6 +117,19 @@ def test_more_rows_go_on_where_the_page_ended(dashboard: Recorded, answers: Answ
     assert [bool(message.get("added")) for message in dashboard.of("rows")] == [False, False, True]
 
 
+def test_a_refresh_keeps_the_requests_that_somebody_reads(dashboard: Recorded, answers: Answers) -> None:
+    opened(dashboard).receive(type="rows", bucket=["2026-05-01T10:00:00", "2026-05-01T11:00:00"])
+    wait_for(lambda: len(dashboard.of("rows")) == 2)
+    dashboard.refresh()
+    wait_for(lambda: len(dashboard.of("rows")) == 3)
+    assert answers.rows_asked[1:] == [(("2026-05-01T10:00:00", "2026-05-01T11:00:00"), None)] * 2
+    dashboard.receive(type="rows", more=True)
+    wait_for(lambda: len(dashboard.of("rows")) == 4)
+    dashboard.refresh()
+    wait_for(lambda: len(dashboard.of("view")) == 3 and not dashboard.of("busy")[-1]["busy"])
+    assert len(dashboard.of("rows")) == 4
+
+
 def test_a_log_that_does_not_answer_says_what_to_do_and_is_asked_again(dashboard: Recorded, answers: Answers) -> None:
     answers.error = LogUnreachable("The database at h:1 does not answer.")
     dashboard.receive(type="open")

@@ -1,12 +1,13 @@
-// The visible path of the conversation. Entries far from the reader stay plain text: 500 messages open at once, and
-// stream as cheaply as five.
+// The visible path of the conversation, in pages of some entries each. Pages far from the reader stay plain text and out
+// of the layout: 500 messages open at once, and stream as cheaply as five.
 import { Answer } from "./entry_answer.js";
 import { Prompt } from "./entry_prompt.js";
 import { h, iconButton } from "./dom.js";
 
 const NEAR_BOTTOM = 48; // pixels: whoever is this near the end of the conversation follows it
 const MARGIN = "900px 0px"; // what is this near to the visible part gets drawn
-const BUDGET = 10; // milliseconds of drawing in one go
+const BUDGET = 8; // milliseconds of drawing in one go
+const PAGE = 20; // entries
 
 export class Log {
   /** @param {object} context what entries need: `formulas`, `send`, `notify`, `whenIdle`, `focusComposer` */
@@ -33,19 +34,13 @@ export class Log {
 
   /** Keep the first `count` entries, and show these after them. */
   keep(count, entries) {
-    for (const entry of this.entries.splice(count)) {
-      this.byId.delete(entry.id);
-      this.queue.delete(entry);
-      this.observer?.unobserve(entry.node);
-      entry.node.remove();
-    }
+    for (const entry of this.entries.splice(count)) this.#remove(entry);
     const fresh = entries.map((entry) => this.#make(entry));
     this.welcome.remove();
-    this.list.append(...fresh.map((entry) => entry.node));
+    for (const entry of fresh) this.#append(entry);
     if (!this.entries.length) this.list.append(this.welcome);
     this.following = true;
     this.#hydrateLast(fresh);
-    for (const entry of fresh) this.observer ? this.observer.observe(entry.node) : entry.hydrate();
     this.#follow();
   }
 
@@ -55,6 +50,32 @@ export class Log {
     this.byId.set(made.id, made);
     made.node.entry = made;
     return made;
+  }
+
+  #append(entry) {
+    let page = this.list.lastElementChild;
+    if (!page || page.childElementCount >= PAGE) {
+      page = h("div", { class: "lab-chat-page" });
+      this.list.append(page);
+      this.observer?.observe(page);
+    }
+    page.append(entry.node);
+    if (!this.observer || page.seen) this.#draw(entry);
+  }
+
+  #remove(entry) {
+    const page = entry.node.parentElement;
+    this.byId.delete(entry.id);
+    this.queue.delete(entry);
+    entry.node.remove();
+    if (page.hasChildNodes()) return;
+    this.observer?.unobserve(page);
+    page.remove();
+  }
+
+  #draw(entry) {
+    this.queue.add(entry);
+    this.#drain();
   }
 
   // What the reader sees first is drawn first, from the end.
@@ -68,11 +89,11 @@ export class Log {
 
   #seen(changes) {
     for (const { isIntersecting, target } of changes) {
-      if (!isIntersecting || !target.entry) continue;
+      if (!isIntersecting) continue;
       this.observer.unobserve(target);
-      this.queue.add(target.entry);
+      target.seen = true;
+      for (const node of [...target.children].reverse()) this.#draw(node.entry);
     }
-    this.#drain();
   }
 
   #drain() {

@@ -4,7 +4,7 @@ import { bind, set } from "./traits.js";
 /** System prompt, temperature and longest answer; the last two say "hub's default" and are sent only when set. */
 export function makeSettings(model) {
   const id = uniqueId("settings");
-  const box = h("div", { class: "lab-chat-settings", id, hidden: true, role: "group", "aria-label": "Settings" });
+  const box = h("div", { class: "lab-chat-settings", id, hidden: true, role: "group", "aria-label": "Options" });
   box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model)));
   const tools = makeTools(model);
   if (tools) box.append(tools);

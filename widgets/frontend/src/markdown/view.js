@@ -6,7 +6,8 @@ import { codeBlock } from "./code.js";
 import { patch } from "./patch.js";
 
 const PIECE = 4096; // characters that are taken up at once, so that a long text is worked off in short tasks
-const BUDGET = 12; // milliseconds of work before the page gets a breath
+const BUDGET = 8; // milliseconds of work before the page gets a breath
+const SECTION = 16; // blocks that are laid out, or left out of sight, as one: a long answer costs no more than a short one
 const SHARE = 4; // times the cost of drawing the tail that pass before it is drawn again
 
 export class MarkdownView {
@@ -78,8 +79,14 @@ export class MarkdownView {
   }
 
   #newBlock() {
+    let section = this.node.lastElementChild;
+    if (!section || section.childElementCount >= SECTION) {
+      section = document.createElement("div");
+      section.className = "lab-chat-section";
+      this.node.append(section);
+    }
     const node = document.createElement("div");
-    this.node.append(node);
+    section.append(node);
     return { node, raw: null };
   }
 
@@ -104,7 +111,11 @@ export class MarkdownView {
   }
 
   #dropOpen(count) {
-    for (const block of this.open.splice(count)) block.node.remove();
+    for (const { node } of this.open.splice(count)) {
+      const section = node.parentElement;
+      node.remove();
+      if (!section.hasChildNodes()) section.remove();
+    }
   }
 
   #growCode() {
