@@ -153,7 +153,7 @@ def window(studio: Studio) -> Locator:
     panel = studio.panel(PANEL)
     studio.say(panel, "What is a large language model? Answer in one sentence.")
     studio.say(panel, HELLO)
-    return studio.page.locator("body")
+    return studio.page.locator("#main")  # the body itself has no height
 
 
 SCENES: dict[str, Scene] = {
