@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.doubles.scripted_model import NAME, scripted_model
 from tests.support.gateway import Gateway, another_gateway
@@ -51,11 +53,20 @@ def group_of(path: str) -> str:
     return max(fitting)[1]
 
 
-@pytest.hookimpl(tryfirst=True)
+class GroupScheduling(LoadScopeScheduling):
+    """Gives each worker whole groups; the marker `xdist_group` does not work with pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Let pytest-xdist share the tests out by groups."""
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name each test's group, and in a worker put the groups into their order."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.nodeid)))
+    """Put the groups into their order where there are several workers."""
     if hasattr(config, "workerinput"):
         order = list(GROUPS)
         items.sort(key=lambda item: order.index(group_of(item.nodeid)))

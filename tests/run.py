@@ -28,7 +28,7 @@ PACKAGES = {  # program: Debian's package
 }
 ENGINE_START_S = 60
 # tests/conftest.py says which tests share a worker and in which order the groups are taken.
-WORKERS = ["-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder"]
+WORKERS = ["-n", "3", "--dist", "loadscope", "--no-loadscope-reorder"]
 LINTERS = (
     ["ruff", "check"],
     ["ruff", "format", "--check"],
