@@ -140,8 +140,9 @@ def test_models() -> None:
 
 
 def test_hub() -> None:
-    health = HOST.run("docker", "ps", "--format", "{{.Names}} {{.Status}}")
-    assert health.count("(healthy)") == 2, health
+    services = HOST.run("docker", "ps", "--format", "{{.Names}} {{.Status}}").splitlines()
+    assert len(services) >= 2
+    assert all("(healthy)" in service for service in services), services
     master = HOST.read_env(f"{HOME}/secrets.env")["LITELLM_MASTER_KEY"]
     assert HOST.ask(4100, "/v1/chat/completions", CHAT, "sk-wrong")[0] == 401
     assert whole(HOST.ask(4100, "/v1/chat/completions", CHAT, master))
