@@ -42,7 +42,7 @@ class PromptsNotPermitted(UsageError):  # noqa: N818
     """Prompts and answers are kept from this database user."""
 
     remedy_by_default = (
-        "Whoever runs the lab can permit it: make up ARGS='-e jupyterlab_show_prompts=true', and have them stored first"
+        "Whoever runs the lab can permit it: make up ARGS='-e usage_show_prompts=true', and have them stored first"
         " with -e gateway_store_prompts=true."
     )
 

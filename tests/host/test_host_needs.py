@@ -12,7 +12,11 @@ from tests.host.test_runtime_unit import words
     ("runtime", "file", "remedy"),
     [
         ("ollama", "/usr/bin/zstd", "needs the program zstd, which is not here. Install it, on Debian and Ubuntu"),
-        ("llama_cpp", "/usr/lib/*/libgomp.so.1", "needs the library libgomp, which is not here. Install it, on Debian"),
+        (
+            "llama_cpp",
+            "/usr/lib/*/libgomp.so.1*",
+            "needs the library libgomp, which is not here. Install it, on Debian",
+        ),
     ],
 )
 def test_a_missing_program_or_library_is_named(site: Site, runtime: str, file: str, remedy: str) -> None:

@@ -109,7 +109,7 @@ def test_prompts_answers_messages_and_keys_are_not_in_the_view(database: Databas
 
 def test_prompts_are_shown_only_where_stored_and_permitted(database: Database) -> None:
     log = usage.connect(database.reader)
-    with pytest.raises(usage.PromptsNotPermitted, match="jupyterlab_show_prompts"):
+    with pytest.raises(usage.PromptsNotPermitted, match="usage_show_prompts"):
         usage.prompt(log, "request-1")
     with closing(psycopg2.connect(database.owner)) as connection, connection.cursor() as cursor:
         cursor.execute("GRANT SELECT ON lab_usage.prompts TO lab_reader")

@@ -147,7 +147,16 @@ class Lab:
             "runtime_port": int(runtime[1]),
             "lab_runtime": "llama_cpp" if "openai/" in gateway else "ollama",
             **({"lab_models": catalogue()} if TWIN in gateway else {}),
+            **self._refreshing(),
         }
+
+    def _refreshing(self) -> dict[str, object]:
+        service = self.home / "supervisor/hub.d/usage.conf"
+        if not service.exists():  # containers
+            return {}
+        seconds = re.search(r'LAB_USAGE_REFRESH_SECONDS="(\d+)"', service.read_text())
+        assert seconds
+        return {"usage_refresh_seconds": int(seconds[1])}
 
     @property
     def notebooks(self) -> Path:
