@@ -115,7 +115,10 @@ def test_an_answer_cut_by_a_killed_runtime_is_an_error_and_the_runtime_comes_bac
 
 
 def servers(lab: Lab) -> list[int]:
-    return [process for process, command in lab.processes().items() if "serve" in command.split()[-1:]]
+    commands = {process: command.split() for process, command in lab.processes().items()}
+    return [
+        process for process, words in commands.items() if words[-1:] == ["serve"] and "litellm_hub.rollup" not in words
+    ]
 
 
 def test_a_runtime_that_is_down_gives_that_reason_and_recovers_by_itself(ollama: Lab):
