@@ -75,6 +75,7 @@ def hub(lab: Lab) -> Iterator[Hub]:
     settings = {
         "POSTGRES_PASSWORD": secrets.token_hex(32),
         "POSTGRES_READER_PASSWORD": secrets.token_hex(32),
+        "POSTGRES_REFRESHER_PASSWORD": secrets.token_hex(32),
         "LITELLM_MASTER_KEY": key,
         "LITELLM_SALT_KEY": f"sk-{secrets.token_hex(32)}",
         "LAB_NAME": name,
