@@ -106,8 +106,8 @@ def test_an_answer_cut_by_a_killed_runtime_is_an_error_and_the_runtime_comes_bac
         for line in answer:
             if line.startswith(b"data: "):
                 lines.append(line)
-            if len(lines) == 5:
-                ollama.kill("runtime")
+                if len(lines) == 5:
+                    ollama.kill("runtime")
     assert b"data: [DONE]" not in b"".join(lines)
     assert b'"error"' in lines[-1]
     ollama.wait_ready(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -209,12 +210,13 @@ class Lab:
             return pid if pid and Path(f"/proc/{pid}").exists() else None
         mark = {"engine": "hub/gateway", "runtime": "hub/runtime"}.get(service) or SERVICE_PROCESS[service]
         for process, command in self.processes().items():
-            environment = Path(f"/proc/{process}/environ").read_bytes()
             is_engine = "prisma-query-engine" in command
-            if f"LAB_SERVICE={self.home}:{mark}".encode() not in environment or is_engine != (service == "engine"):
-                continue
-            if "launcher.py" not in command and (is_engine or self.is_supervised(process)):
-                return process
+            with contextlib.suppress(OSError):  # it may end meanwhile
+                environment = Path(f"/proc/{process}/environ").read_bytes()
+                if f"LAB_SERVICE={self.home}:{mark}".encode() not in environment or is_engine != (service == "engine"):
+                    continue
+                if "launcher.py" not in command and (is_engine or self.is_supervised(process)):
+                    return process
         return None
 
     def is_supervised(self, process: int) -> bool:
