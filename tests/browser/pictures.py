@@ -51,7 +51,9 @@ class Studio:
 
     def say(self, panel: PanelPage, prompt: str) -> None:
         """Have an answer."""
+        before = panel.answers.count()
         panel.ask(prompt)
+        expect(panel.answers).to_have_count(before + 1)
         panel.expect_state("done")
 
 
