@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from widgets.chat_panel import ChatPanel
-from widgets.compare_panel import ComparePanel
+from widgets.panels.chat_panel import ChatPanel
+from widgets.panels.compare_panel import ComparePanel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from widgets.usage_dashboard import UsageDashboard
+    from widgets.panels.usage_dashboard import UsageDashboard
 
 __all__ = ["ChatPanel", "ComparePanel", "UsageDashboard"]
 
@@ -23,7 +23,7 @@ def load_ipython_extension(shell: "InteractiveShell") -> None:
 def __getattr__(name: str) -> Any:
     # Charts and tables take seconds to load, which a chat need not wait for.
     if name == "UsageDashboard":
-        from widgets.usage_dashboard import UsageDashboard
+        from widgets.panels.usage_dashboard import UsageDashboard
 
         return UsageDashboard
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

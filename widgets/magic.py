@@ -25,12 +25,12 @@ from IPython.display import clear_output, display
 from litellm_hub.client import HubClient
 from litellm_hub.errors import HubError
 from widgets.answer_html import to_html
-from widgets.answering import Answering, Settings
-from widgets.chat_panel import ChatPanel, attach_variables
-from widgets.conversation import Event
-from widgets.document import Answer, Attached, Figures
-from widgets.library import Library, Session
-from widgets.toolbox import Toolbox
+from widgets.conversations.answering import Answering, Settings
+from widgets.conversations.conversation import Event
+from widgets.conversations.document import Answer, Attached, Figures
+from widgets.panels.chat_panel import ChatPanel, attach_variables
+from widgets.storage.library import Library, Session
+from widgets.tools.toolbox import Toolbox
 
 _FAULT = "color: var(--jp-error-color1, #b00020)"
 _QUIET = "color: var(--jp-ui-font-color2, #666); font-size: 0.85em"

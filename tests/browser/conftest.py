@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.browser import frontends
 from tests.browser.frontends import Frontend
 from tests.browser.jupyter_page import SECONDS, JupyterPage
+from tests.browser.pretend import PretendedView, answer, user
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -58,6 +59,14 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
         name = re.sub(r"\W+", "-", request.node.name)
         tab.screenshot(path=request.config.rootpath / "test-results" / f"{name}.png")
     context.close()
+
+
+@pytest.fixture
+def view(page: Page) -> PretendedView:
+    """The chat panel's script alone, with its replay: one prompt with its answer."""
+    made = PretendedView(page).render()
+    made.replay(user(1, "First?"), answer(2, "First *answer*."))
+    return made
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 STATIC = Path(__file__).parents[2] / "widgets" / "static"
 TRAITS: dict[str, Any] = {
@@ -125,3 +125,21 @@ def answer(number: int, text: str = "", state: str = "done", **fields: Any) -> d
         "created": "2026-01-02T03:04:05Z",
     }
     return entry | more | fields
+
+
+def prompt(view: PretendedView) -> Locator:
+    return view.page.get_by_label("Prompt", exact=True)
+
+
+def begin(view: PretendedView, text: str = "Next?", keep: int = 2) -> None:
+    view.event("path", keep=keep, entries=[user(3, text), answer(4, state="streaming")], busy=True)
+
+
+def end(view: PretendedView, **fields: Any) -> None:
+    entry = answer(4, **fields)
+    del entry["text"]
+    view.event("end", answer=entry, busy=False)
+
+
+def last_answer(view: PretendedView) -> Locator:
+    return view.page.locator(".lab-chat-answer").last

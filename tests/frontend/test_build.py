@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import frontend
-from widgets import assets
+from widgets.panels import assets
 
 STATIC = Path(assets.__file__).parent / "static"
 

@@ -12,7 +12,7 @@ from litellm_hub.client import ChatStream, HubClient, HubState, Message
 from tests.support.gateway import Gateway
 from tests.support.lab import Lab, wait_until
 from tests.unit.client.scripted_hub import ScriptedHub
-from widgets.tools import Tool
+from widgets.tools.tool import Tool
 
 pytestmark = pytest.mark.lab
 MODEL = "scripted"

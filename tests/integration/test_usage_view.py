@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from litellm_hub import usage
 from tests.support.usage_database import make_database, make_full_database
 from tests.support.usage_truth import truth
-from widgets import usage_view
-from widgets.usage_view import Choice
+from widgets.panels import usage_view
+from widgets.panels.usage_view import Choice
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.client.scripted_hub import ScriptedHub, scripted_hub
 from tests.unit.widgets.view import View
 from widgets import ChatPanel
-from widgets.store import FOLDER_VARIABLE
+from widgets.storage.store import FOLDER_VARIABLE
 
 KEY = "sk-secret-of-the-test"
 numbers = itertools.count()

@@ -1,0 +1,146 @@
+"""Meters, settings, scrolling and layout in the chat panel's script alone, with a pretended model as kernel."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pretend import PretendedView, answer, begin, last_answer, user
+
+pytestmark = pytest.mark.ui
+
+
+def test_copy_takes_the_answer_as_it_was_written(view: PretendedView) -> None:
+    page = view.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_label("Copy the answer").click()
+    expect(page.locator(".lab-chat-note")).to_have_text("The answer is copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "First *answer*."
+
+
+def test_meters_show_context_and_budget_and_nothing_that_is_not_known(view: PretendedView) -> None:
+    meters = view.page.locator(".lab-chat-meters")
+    expect(meters).to_be_empty()
+    view.page.evaluate("""model.set("meters", {spend: 4.2, max_budget: 5, context_used: 2000, context_limit: 2048})""")
+    expect(meters).to_contain_text("98 %")
+    expect(meters).to_contain_text("$0.8 left")
+    expect(meters.get_by_role("meter").first).to_have_attribute("aria-valuenow", "98")
+    view.page.evaluate("""model.set("meters", {spend: 0.5, max_budget: null, context_limit: null})""")
+    expect(meters).to_have_text("$0.5 spent")
+
+
+def test_the_status_says_what_is_wrong_and_what_to_do(view: PretendedView) -> None:
+    banner = view.page.locator(".lab-chat-banner")
+    expect(banner).to_be_hidden()
+    view.page.evaluate("""model.set("status", {state: "down", reason: "No hub.", remedy: "Start it."})""")
+    expect(banner).to_have_text("No hub. Start it.")
+    expect(view.page.locator(".lab-chat-status")).to_have_text("Not connected")
+    view.page.evaluate("""model.set("saving", {state: "failed", reason: "Disk full.", remedy: "Make room."})""")
+    expect(view.page.locator(".lab-chat-saving")).to_have_text("Disk full. Make room.")
+
+
+def test_settings_say_default_until_they_are_set_and_again_after_a_reset(view: PretendedView) -> None:
+    page = view.page
+    page.get_by_label("Settings").click()
+    settings = page.locator(".lab-chat-settings")
+    expect(settings).to_contain_text("hub's default")
+    page.get_by_label("Temperature").fill("0.5")
+    assert page.evaluate("window.model.get('temperature')") == 0.5
+    expect(settings).to_contain_text("0.50")
+    page.get_by_role("button", name="reset").click()
+    assert page.evaluate("window.model.get('temperature')") is None
+    longest = page.get_by_label("Longest answer in tokens")
+    for typed, expected in [("50", 50), ("-3", None), ("7.9", 7), ("", None)]:
+        longest.fill(typed)
+        longest.press("Tab")
+        assert page.evaluate("window.model.get('max_tokens')") == expected
+
+
+def test_a_long_history_opens_drawn_only_where_it_is_seen(view: PretendedView) -> None:
+    text = "Some **bold** text.\n\n" * 20
+    entries = [entry for pair in range(250) for entry in (user(2 * pair, "p"), answer(2 * pair + 1, text))]
+    view.seq += 1
+    view.replay(*entries)
+    page = view.page
+    expect(page.locator(".lab-chat-entry")).to_have_count(500)
+    expect(last_answer(view).locator("strong")).to_have_count(20)
+    drawn = page.locator(".lab-chat-answer .lab-chat-body")
+    assert drawn.count() < 30
+    log = page.locator(".lab-chat-log")
+    expect(last_answer(view).locator(".lab-chat-foot")).to_be_in_viewport()
+    log.evaluate("(log) => { log.scrollTop = 0; }")
+    expect(page.locator(".lab-chat-answer").first.locator("strong")).to_have_count(20)
+    page.get_by_label("Go to the end of the conversation").click()
+    expect(last_answer(view).locator(".lab-chat-foot")).to_be_in_viewport()
+
+
+def test_a_conversation_opens_at_its_very_end(view: PretendedView) -> None:
+    text = "# Head\n\nSome **bold** text with `code`.\n\n```python\nx = 1\n```\n\n| a |\n|---|\n| b |\n\n" * 6
+    entries = [entry for pair in range(30) for entry in (user(2 * pair, "p" * 300), answer(2 * pair + 1, text))]
+    entries[-1] |= {"state": "cut", "reason": "The hub died.", "remedy": "Start it.", "retry": True}
+    view.event("path", keep=0, entries=entries, busy=False, conversation={"id": "c2", "title": "Long"})
+    page = view.page
+    expect(page.get_by_role("button", name="Try again")).to_be_in_viewport(ratio=1)
+    # What is drawn late above changes its size: the end stays where it is.
+    page.wait_for_function(
+        "[...document.querySelectorAll('.lab-chat-answer')].slice(-10).every((node) => node.entry.body)"
+    )
+    at_end = "(log) => log.scrollHeight - log.scrollTop - log.clientHeight < 2"
+    page.wait_for_function(f"({at_end})(document.querySelector('.lab-chat-log'))")
+
+
+def test_the_view_follows_the_answer_unless_the_reader_scrolls_up(view: PretendedView) -> None:
+    page = view.page
+    log = page.locator(".lab-chat-log")
+    begin(view)
+    for number in range(60):
+        view.event("delta", id="e4", text=f"Paragraph {number}.\n\n")
+    expect(page.get_by_text("Paragraph 59.")).to_be_in_viewport()
+    log.hover()
+    page.mouse.wheel(0, -600)
+    expect(page.get_by_text("Paragraph 59.")).not_to_be_in_viewport()
+    page.wait_for_function(
+        "(top) => top === document.querySelector('.lab-chat-log').scrollTop", arg=log.evaluate("(log) => log.scrollTop")
+    )
+    before = log.evaluate("(log) => log.scrollTop")
+    for number in range(60, 80):
+        view.event("delta", id="e4", text=f"Paragraph {number}.\n\n")
+    expect(page.get_by_text("Paragraph 79.")).to_be_attached()
+    assert log.evaluate("(log) => log.scrollTop") == before
+
+
+def test_toolbars_are_one_stop_and_arrows_go_along(view: PretendedView) -> None:
+    page = view.page
+    page.get_by_label("Copy the answer").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("Answer again")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_label("Answer again")).not_to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Answer again")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [280, 320, 700])
+def test_nothing_sticks_out_of_a_narrow_panel(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    view = PretendedView(
+        page, model="a-model-with-a-very-long-name-indeed", meters={"spend": 1, "max_budget": 5}
+    ).render()
+    text = (
+        "`a_very_long_name_"
+        + "x" * 90
+        + "`\n\n| a | b |\n|---|---|\n| "
+        + "y" * 80
+        + " | z |\n\n```py\n"
+        + "z" * 120
+        + "\n```"
+    )
+    view.replay(user(1, "w" * 80), answer(2, text, figures={"first_token_s": 1, "tokens_per_s": 20, "cost": 0.001}))
+    expect(page.locator(".lab-hl-none, .lab-chat-code")).to_have_count(1)
+    wide = page.evaluate(
+        """(parts) => [...document.querySelectorAll(parts)]
+          .filter((node) => node.getBoundingClientRect().right > innerWidth + 1).map((node) => node.className)""",
+        ".lab-chat-header *, .lab-chat-composer *, .lab-chat-entry, .lab-chat-foot",
+    )
+    assert wide == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,1 @@
+"""Variables of the notebook as text for a model."""

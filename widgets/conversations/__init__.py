@@ -1,0 +1,1 @@
+"""What is said: conversations and comparisons, and how their answers get written."""

@@ -1,0 +1,86 @@
+"""What `panel.ask` returns: an answer that may still be on its way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Generator
+
+from widgets.conversations.answering import Answering
+from widgets.conversations.document import Figures, State
+
+
+class AnswerHandle:
+    """An answer, from its beginning on. `await` it for the end; that blocks neither the panel nor its Stop button.
+
+        answer = await panel.ask("Name three colours.")
+        answer.text, answer.figures["cost"]
+
+    Nobody has to await it: the answer streams into the panel all the same.
+    """
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def __repr__(self) -> str:
+        return f"<answer of {self.model or 'no model'}, {self.state.value}: {self.text!r}>"
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def text(self) -> str:
+        """What has arrived so far."""
+        return self._answering.answer().text
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self._answering.answer().model
+
+    @property
+    def state(self) -> State:
+        """How far it has come: "streaming", "waiting" (for a tool's approval), "done", "stopped", "cut" or "failed"."""
+        return self._answering.answer().state
+
+    @property
+    def figures(self) -> Figures:
+        """What it took, see `widgets.conversations.figures.Tally.figures`; empty before the end."""
+        return self._answering.answer().figures
+
+    def wait(self, timeout: float | None = None) -> AnswerHandle:
+        """Wait for the end. In a notebook prefer `await`, which leaves the kernel free for the panel.
+
+        Args:
+            timeout: Longest wait in seconds; None waits as long as it takes.
+
+        Returns:
+            Itself. A stopped answer has the state "stopped" and what had arrived.
+
+        Raises:
+            TimeoutError: It did not end in time; it goes on.
+            HubError: It failed or was cut (see `litellm_hub.errors`); `text` has what had arrived.
+        """
+        if not self._answering.ended.wait(timeout):
+            raise TimeoutError(f"The answer did not end within {timeout} s.")
+        return self._outcome()
+
+    def __await__(self) -> Generator[object, None, AnswerHandle]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> AnswerHandle:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        self._answering.when_ended(tell)
+        await ended.wait()
+        return self._outcome()
+
+    def _outcome(self) -> AnswerHandle:
+        if self._answering.error is not None:
+            raise self._answering.error
+        return self

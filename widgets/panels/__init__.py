@@ -1,0 +1,1 @@
+"""What people see: the panels, what their views ask for, and the front end's files."""

@@ -1,0 +1,181 @@
+"""The usage dashboard: filters, figures, linked charts and the requests behind them.
+
+One thread of its own asks the log, so that the kernel stays free and the page usable; it always takes the latest choice
+and drops what was asked before. Nothing of the log is part of the widget's state, which notebooks may save: it travels
+in messages. From a view: `open`, `choose` (with `choice`), `rows` (with `bucket`, `more`), `refresh`. To all views:
+`busy`, `view`, `rows`, `problem`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import vl_convert
+from altair.utils._importers import vl_version_for_vl_convert
+from sqlalchemy import Engine
+
+from litellm_hub import usage
+from litellm_hub.errors import HubError
+from litellm_hub.usage.frames import valid_zone
+from widgets.panels import usage_view
+from widgets.panels.usage_view import Choice
+
+_STATIC = Path(__file__).parents[1] / "static"
+
+log = logging.getLogger(__name__)
+
+
+@functools.cache
+def _module() -> str:
+    """Return the front end with Vega in it: nothing is loaded from the net."""
+    source = (_STATIC / "usage.js").read_text(encoding="utf-8")
+    return str(vl_convert.javascript_bundle(source, vl_version=vl_version_for_vl_convert()))
+
+
+class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipywidgets has no types
+    """A dashboard of the usage log for people who write no code.
+
+    Args:
+        span: Time range to begin with: "24h", "7d", "30d", "90d" or "all".
+        database: Address of the log; default: LAB_DATABASE_URL. It stays in the kernel.
+
+    Raises:
+        ValueError: There is no such span.
+    """
+
+    _css = (_STATIC / "usage.css").read_text(encoding="utf-8")
+
+    def __init__(self, span: str = "7d", *, database: str | None = None) -> None:
+        self._changed = threading.Condition()
+        self._closed = False
+        if span not in (*usage_view.SPANS, "all"):
+            raise ValueError(f"span is {span!r}: give one of {', '.join(usage_view.SPANS)}, all")
+        self._database = database
+        self._engine: Engine | None = None
+        self._choice = Choice(span=span)
+        self._shown: dict[str, dict[str, Any]] = {}
+        self._cursor: usage.Cursor | None = None
+        self._bucket: tuple[str, str] | None = None
+        self._further = False
+        self._wanted: dict[str, Any] | None = None
+        super().__init__(_esm=_module())
+        self._stay_on_the_subshell()
+        self.on_msg(self._on_message)
+        threading.Thread(target=self._work, name="usage-dashboard", daemon=True).start()
+
+    def refresh(self) -> None:
+        """Ask the log again. Returns at once; the page follows."""
+        self._want({"type": "view"})
+
+    def close(self) -> None:
+        """Remove the dashboard, and leave the log."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        super().close()
+
+    def _stay_on_the_subshell(self) -> None:
+        """Let messages of views go where the front end sends them, as in the chat panel: no cell waits for them."""
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = None
+
+    def _on_message(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
+        match content.get("type"):
+            case "open":
+                for message in list(self._shown.values()):
+                    self.send(message)
+                if "view" not in self._shown:
+                    self._want({"type": "view", "zone": content.get("zone")})
+            case "choose":
+                self._want({"type": "view", "choice": content.get("choice")})
+            case "refresh":
+                self._want({"type": "view"})
+            case "rows":
+                self._want({"type": "rows", "bucket": content.get("bucket"), "more": content.get("more")})
+            case unknown:
+                log.warning("The usage dashboard got a message of the unknown type %r.", unknown)
+
+    def _want(self, wanted: dict[str, Any]) -> None:
+        with self._changed:
+            # A whole view that still waits must not be lost to a page of rows that comes after it.
+            if self._wanted and self._wanted["type"] == "view" and wanted["type"] == "rows":
+                return
+            self._wanted = wanted
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted is not None or self._closed)
+                wanted, self._wanted = self._wanted, None
+            if self._closed or wanted is None:
+                break
+            self.send({"type": "busy", "busy": True})
+            try:
+                self._answer(wanted)
+                self._shown.pop("problem", None)
+            except HubError as error:
+                self._engine = None  # the database may be another one after its remedy
+                self._tell({"type": "problem", "reason": error.reason, "remedy": error.remedy})
+            except ValueError as error:
+                self._tell({"type": "problem", "reason": str(error), "remedy": "Choose something else."})
+            except Exception as error:  # a thread that ended here would leave the page waiting for ever
+                log.exception("The usage dashboard failed.")
+                reason = f"The dashboard failed ({type(error).__name__})."
+                self._tell({"type": "problem", "reason": reason, "remedy": "The kernel's log says more. Try Refresh."})
+            finally:
+                self.send({"type": "busy", "busy": False})
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _answer(self, wanted: dict[str, Any]) -> None:
+        now = datetime.now(UTC)
+        if wanted["type"] == "rows":
+            self._list(now, wanted.get("bucket"), more=bool(wanted.get("more")))
+            return
+        again = "view" in self._shown and not wanted.get("choice")
+        given = wanted.get("choice") or {**vars(self._choice), **_zone(wanted.get("zone"))}
+        choice = Choice.read(given)
+        found = usage_view.view(self._log(), choice, now)
+        self._choice = choice
+        self._tell({"type": "view", "choice": vars(choice), "at": now.isoformat(), **found})
+        # A live page must not take away the requests that somebody is reading.
+        if not (again and self._further):
+            self._list(now, self._bucket if again else None, more=False)
+
+    def _list(self, now: datetime, bucket: Any, *, more: bool) -> None:
+        self._further = more
+        if not more:
+            self._cursor = None
+            pair = isinstance(bucket, list | tuple) and len(bucket) == 2
+            self._bucket = (str(bucket[0]), str(bucket[1])) if pair else None
+        page, self._cursor = usage_view.rows(self._log(), self._choice, now, self._bucket, self._cursor)
+        message = {"type": "rows", "rows": page, "more": self._cursor is not None, "bucket": self._bucket}
+        if more:
+            self.send({**message, "added": True})
+        else:
+            self._tell(message)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Send a message, and keep it for views that open later."""
+        self._shown[message["type"]] = message
+        self.send(message)
+
+    def _log(self) -> Engine:
+        if self._engine is None:
+            self._engine = usage.connect(self._database)
+        return self._engine
+
+
+def _zone(name: object) -> dict[str, str]:
+    """Return the browser's time zone as part of a choice, if this machine knows it."""
+    try:
+        return {"zone": valid_zone(name)} if isinstance(name, str) else {}
+    except ValueError:
+        return {}

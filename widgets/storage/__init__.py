@@ -1,0 +1,1 @@
+"""Conversations and votes on disk, and in the forms of other programs."""
