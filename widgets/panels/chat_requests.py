@@ -154,7 +154,7 @@ class _Desk:
         kind = _text(message, "format")
         if kind not in FORMATS:
             raise Refused(f"There is no format {kind!r}.", f"There are: {', '.join(FORMATS)}.")
-        from widgets import transcript  # its check of notebooks takes a second to load
+        from widgets.storage import transcript  # its check of notebooks takes a second to load
 
         suffix, mime = FORMATS[kind]
         session, wanted = self._panel.session, _text(message, "id")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from litellm_hub.usage import LogUnreachable
-from tests.unit.widgets.test_chat_panel_protocol import wait_for
+from tests.unit.widgets.panels.test_chat_panel_protocol import wait_for
 from widgets import UsageDashboard
 from widgets.panels import usage_view
 from widgets.panels.usage_dashboard import _module
