@@ -53,6 +53,7 @@ class Result:
         litellm: Seconds of each of LiteLLM's queries.
         shorter: Seconds of the eight answers over fewer days, by number of days.
         filtered: Seconds of the eight answers by what they were filtered to.
+        drilled: Seconds of a page of the newest requests by what they were filtered to.
         sizes: Bytes of the log and of the roll-up.
     """
 
@@ -62,6 +63,7 @@ class Result:
     litellm: dict[str, float] = field(default_factory=dict)
     shorter: dict[int, float] = field(default_factory=dict)
     filtered: dict[str, float] = field(default_factory=dict)
+    drilled: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     first_s: float = 0.0
     memory_mb: float = 0.0
@@ -180,6 +182,7 @@ def report(results: list[Result]) -> str:
     line("  the eight, the first time", [f"{result.first_s:.3f}" for result in results])
     section("the eight over the last … days", lambda result: result.shorter, "")
     section("the eight for one …", lambda result: result.filtered, "")
+    section("the newest requests, a page of the dashboard", lambda result: result.drilled, "")
     section(f"the log itself, {DAYS} days, without pandas", lambda result: result.raw, "the eight")
     section(f"LiteLLM's own, {LITELLM_DAYS} days", lambda result: result.litellm, "all")
     lines.append("the roll-up itself")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.usage.questions import ANSWERS
 from litellm_hub import usage
+from widgets.panels.usage_view import PAGE
 
 REPEATS = 5
 SHORTER = (7, 30, 60)
@@ -31,6 +32,16 @@ def repeated(log: object, where: usage.UsageFilter) -> dict[str, float]:
     """The median of several times, for each answer."""
     times = [eight(log, where) for _ in range(REPEATS)]
     return {name: statistics.median(each[name] for each in times) for name in ANSWERS}
+
+
+def page(log: object, where: usage.UsageFilter) -> float:
+    """The median of the seconds that the newest requests take, as many as the dashboard shows."""
+    times = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        usage.requests(log, where, limit=PAGE)  # type: ignore[arg-type]
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
 
 
 def most_memory() -> float:
@@ -53,6 +64,9 @@ def main() -> None:
     found["filtered"] = {
         f"{name} ({value})": sum(repeated(log, usage.UsageFilter(**{name: value})).values())
         for name, value in busiest.items()
+    }
+    found["drilled"] = {"all": page(log, usage.EVERYTHING)} | {
+        f"{name} ({value})": page(log, usage.UsageFilter(**{name: value})) for name, value in busiest.items()
     }
     found["memory_mb"] = most_memory()
     json.dump(found, sys.stdout)

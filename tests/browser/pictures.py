@@ -112,6 +112,7 @@ def conversations(studio: Studio) -> Locator:
     panel = studio.panel(PANEL.replace("160", "30"))
     for prompt in ("What is a marsh frog?", "Write a haiku about rain.", HELLO):
         panel.root.get_by_role("button", name="New conversation").first.click()
+        expect(panel.answers).to_have_count(0)
         studio.say(panel, prompt)
     panel.root.get_by_role("button", name="Conversations").click()
     expect(panel.root.locator(".lab-chat-conversations li").nth(2)).to_be_visible()

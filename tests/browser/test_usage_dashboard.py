@@ -134,6 +134,26 @@ def test_charts_follow_the_theme(jupyter_page: JupyterPage, full: Database, even
         expect(body).to_have_attribute("data-jp-theme-light", "true" if was_light else "false", timeout=PATIENT)
 
 
+def test_charts_follow_the_room_that_a_sidebar_leaves(
+    jupyter_page: JupyterPage, full: Database, eventually: Eventually
+) -> None:
+    dashboard = ready(show(jupyter_page, full.reader))
+    chart = dashboard.locator("[data-place=time] svg.marks")
+    chart.wait_for(timeout=PATIENT)
+    room = dashboard.locator("[data-place=time] .lab-usage-chart")
+
+    def fits() -> bool:
+        inner, outer = chart.bounding_box(), room.bounding_box()
+        return bool(inner and outer and abs(inner["width"] - outer["width"]) < 20)
+
+    eventually(fits, "the chart does not fill its room")
+    before = chart.bounding_box()
+    jupyter_page.page.locator("#jp-main-dock-panel").click(position={"x": 5, "y": 5})
+    jupyter_page.page.keyboard.press("Control+b")
+    eventually(lambda: chart.bounding_box() != before, "the chart keeps its size")
+    eventually(fits, "the chart does not fill its new room")
+
+
 def choose_theme(jupyter_page: JupyterPage, name: str) -> None:
     jupyter_page.page.locator(".lm-MenuBar-itemLabel", has_text="Settings").click()
     jupyter_page.page.locator(".lm-Menu-itemLabel", has_text="Theme").first.click()

@@ -84,6 +84,11 @@ def test_a_notebook_is_friendly_about_an_empty_log(empty: dict[str, list[dict[st
     assert "nothing to show yet" in str(empty[name])
 
 
+def test_without_tokens_there_is_nothing_to_compare(empty: dict[str, list[dict[str, Any]]]) -> None:
+    assert "claude-haiku-4-5" not in str(empty["usage_costs"])
+    assert "No tokens to compare" in str(empty["usage_costs"])
+
+
 def test_insights_say_what_an_empty_log_lacks(empty: dict[str, list[dict[str, Any]]]) -> None:
     assert "3 weeks of hours are needed" in str(empty["usage_performance"])
     assert "nobody knows how long one takes" in str(empty["usage_capacity"])

@@ -63,12 +63,15 @@ class Dashboard {
     model.on("msg:custom", listen);
     const theme = new MutationObserver(() => this.draw());
     theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+    const room = new ResizeObserver(() => this.fit());
+    room.observe(root);
     const live = setInterval(() => {
       if (this.live.checked && !this.waiting && document.visibilityState === "visible" && root.isConnected) this.send({ type: "refresh" });
     }, LIVE_EVERY);
     signal.addEventListener("abort", () => {
       model.off("msg:custom", listen);
       theme.disconnect();
+      room.disconnect();
       clearInterval(live);
       for (const chart of Object.values(this.charts)) chart.result?.finalize();
     });
@@ -256,6 +259,14 @@ class Dashboard {
     stage.classList.remove("lab-usage-stage");
     this.charts[place].result = result;
     this.link(place, result.view);
+  }
+
+  /** Fill the room that is there: Vega itself follows the window alone, and JupyterLab's sidebars come and go in it. */
+  fit() {
+    for (const { result } of Object.values(this.charts)) {
+      const width = result?.view.container()?.clientWidth;
+      if (width && width !== result.view.width()) result.view.width(width).runAsync();
+    }
   }
 
   link(place, view) {

@@ -9,6 +9,7 @@ waits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,20 +130,26 @@ def capacity(
     return Finding(_words(found, aim, weeks, table), table)
 
 
-def scenarios(busy_hour: float, service: Service, slots: list[int], *, bursts: Bursts = INDEPENDENT) -> pd.DataFrame:
+def scenarios(
+    busy_hour: float, service: Service, slots: Sequence[int] | None = None, *, bursts: Bursts = INDEPENDENT
+) -> pd.DataFrame:
     """Compare numbers of slots in the same busy hour.
 
     Args:
         busy_hour: Requests in that hour.
         service: How long answers take.
-        slots: The numbers to compare.
+        slots: The numbers to compare. Default: six, from the last that cannot keep up (at least 1).
         bursts: How requests come within the hour; default: independently of each other.
 
     Returns:
         A row per number: `slots` (int64), `utilisation`, `waiting` (share of the requests), `median_s`, `p95_s`
         (float64, seconds; infinite where the queue never ends).
     """
-    waits = [wait(busy_hour / 3600, service, number, bursts) for number in slots]
+    rate = busy_hour / 3600
+    if slots is None:
+        first = max(int(rate * service.mean_s), 1)
+        slots = range(first, first + 6)
+    waits = [wait(rate, service, number, bursts) for number in slots]
     return pd.DataFrame(
         {
             "slots": pd.Series(slots, dtype="int64"),

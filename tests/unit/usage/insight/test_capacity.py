@@ -80,6 +80,13 @@ def test_scenarios_compare_slots_in_the_same_hour() -> None:
     assert found["p95_s"].is_monotonic_decreasing
 
 
+@pytest.mark.parametrize(("busy_hour", "first"), [(360, 3), (10, 1)])
+def test_scenarios_begin_where_slots_cannot_keep_up(busy_hour: float, first: int) -> None:
+    found = scenarios(busy_hour, Service(36.0, 1.0))
+    assert found["slots"].tolist() == list(range(first, first + 6))
+    assert found["utilisation"].iloc[1] < 1
+
+
 def test_service_times_come_from_the_quieter_hours() -> None:
     quiet, busy = {"requests": 10, "p50": 2.0, "p95": 6.0}, {"requests": 90, "p50": 9.0, "p95": 40.0}
     found = service_times(pd.DataFrame([quiet] * 6 + [busy] * 4))
