@@ -9,6 +9,7 @@ call any.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +39,12 @@ class Studio:
     Attributes:
         page: The browser's page.
         notebook: The notebook on it.
+        log: Address of the log that the dashboard shows; empty for the lab's own.
     """
 
     page: Page
     notebook: JupyterPage
+    log: str = ""
 
     def panel(self, *cells: str) -> PanelPage:
         """Open a notebook, run its first cell and wait for its panel."""
@@ -159,6 +162,18 @@ def window(studio: Studio) -> Locator:
     return studio.page.locator("#main")  # the body itself has no height
 
 
+def dashboard(studio: Studio) -> Locator:
+    studio.notebook.open("from widgets import UsageDashboard", f"UsageDashboard(database={studio.log!r} or None)")
+    studio.page.keyboard.press("Control+b")
+    for number in (0, 1):
+        studio.notebook.run_cell(number)
+    shown = studio.page.locator(".lab-usage")
+    expect(shown.locator(".lab-usage-state")).to_contain_text("As of")
+    expect(shown).not_to_have_class(re.compile("lab-usage-busy"))
+    expect(shown.locator("svg.marks")).to_have_count(5)
+    return shown
+
+
 SCENES: dict[str, Scene] = {
     "chat-panel": window,
     "guide-answer": answer,
@@ -170,6 +185,7 @@ SCENES: dict[str, Scene] = {
     "guide-magic": magic,
     "guide-compare": compare,
     "guide-cut": cut,
+    "usage-dashboard": dashboard,
 }
 
 
@@ -191,7 +207,7 @@ def take(browser: Browser, arguments: argparse.Namespace, name: str, target: Pat
     page = context.new_page()
     notebook = JupyterPage(page, arguments.jupyter, arguments.token, name=f"{name}.ipynb")
     try:
-        shown = SCENES[name](Studio(page, notebook))
+        shown = SCENES[name](Studio(page, notebook, arguments.log))
         parts = shown if isinstance(shown, tuple) else (shown,)
         parts[0].scroll_into_view_if_needed()
         page.screenshot(path=target, clip=frame(page, parts))
@@ -206,6 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jupyter", required=True, help="address of JupyterLab")
     parser.add_argument("--token", required=True, help="its token")
+    parser.add_argument("--log", default="", help="log that the dashboard shows (default: the lab's own)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where pictures go (default: %(default)s)")
     parser.add_argument("names", nargs="*", choices=[[], *SCENES], help="which ones (default: all)")
     arguments = parser.parse_args()
