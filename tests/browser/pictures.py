@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.jupyter_page import JupyterPage
@@ -29,6 +29,8 @@ FROGS = (
     '     "length_mm": [45, 110, 50], "weight_g": [7.0, 90.5, 9.2]}\n)'
 )
 HELLO = "Write a short Python function that says hello."
+SIZE: ViewportSize = {"width": 1000, "height": 1100}
+SIZES: dict[str, ViewportSize] = {"usage-dashboard": {"width": 1300, "height": 1330}}
 MARGIN = 3  # pixels around what is shown
 
 
@@ -203,7 +205,7 @@ def frame(page: Page, parts: tuple[Locator, ...]) -> FloatRect:
 
 def take(browser: Browser, arguments: argparse.Namespace, name: str, target: Path) -> None:
     """Act one scene in a new notebook and save its picture."""
-    context = browser.new_context(viewport={"width": 1000, "height": 1100}, device_scale_factor=1.5)
+    context = browser.new_context(viewport=SIZES.get(name, SIZE), device_scale_factor=1.5)
     page = context.new_page()
     notebook = JupyterPage(page, arguments.jupyter, arguments.token, name=f"{name}.ipynb")
     try:
