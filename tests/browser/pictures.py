@@ -30,7 +30,7 @@ FROGS = (
 )
 HELLO = "Write a short Python function that says hello."
 SIZE: ViewportSize = {"width": 1000, "height": 1100}
-SIZES: dict[str, ViewportSize] = {"usage-dashboard": {"width": 1300, "height": 1330}}
+SIZES: dict[str, ViewportSize] = {"usage-dashboard": {"width": 1300, "height": 1480}}
 MARGIN = 3  # pixels around what is shown
 
 
@@ -164,7 +164,7 @@ def window(studio: Studio) -> Locator:
     return studio.page.locator("#main")  # the body itself has no height
 
 
-def dashboard(studio: Studio) -> Locator:
+def dashboard(studio: Studio) -> tuple[Locator, Locator]:
     studio.notebook.open("from widgets import UsageDashboard", f"UsageDashboard(database={studio.log!r} or None)")
     studio.page.keyboard.press("Control+b")
     for number in (0, 1):
@@ -173,7 +173,7 @@ def dashboard(studio: Studio) -> Locator:
     expect(shown.locator(".lab-usage-state")).to_contain_text("As of")
     expect(shown).not_to_have_class(re.compile("lab-usage-busy"))
     expect(shown.locator("svg.marks")).to_have_count(5)
-    return shown
+    return shown.locator(".lab-usage-bar"), shown.locator(".lab-usage-grid")
 
 
 SCENES: dict[str, Scene] = {
