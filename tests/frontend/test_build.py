@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import frontend
-from widgets.panels import assets
-
-STATIC = Path(assets.__file__).parent / "static"
+from widgets.panels.assets import STATIC
 
 
 @pytest.fixture(scope="module", autouse=True)

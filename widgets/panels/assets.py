@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_STATIC = Path(__file__).parents[1] / "static"
+STATIC = Path(__file__).parents[1] / "static"
 _LAZY = ("math",)
 
 
 def text(name: str) -> str:
     """Return the text of a file of the bundle, e.g. "chat.js"."""
-    return (_STATIC / name).read_text(encoding="utf-8")
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def module(name: str) -> bytes:
@@ -21,4 +21,4 @@ def module(name: str) -> bytes:
     """
     if name not in _LAZY:
         raise KeyError(name)
-    return (_STATIC / f"{name}.js").read_bytes()
+    return (STATIC / f"{name}.js").read_bytes()

@@ -12,7 +12,6 @@ import functools
 import logging
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -23,10 +22,8 @@ from sqlalchemy import Engine
 from litellm_hub import usage
 from litellm_hub.errors import HubError
 from litellm_hub.usage.frames import valid_zone
-from widgets.panels import usage_view
+from widgets.panels import assets, usage_view
 from widgets.panels.usage_view import Choice
-
-_STATIC = Path(__file__).parents[1] / "static"
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +31,7 @@ log = logging.getLogger(__name__)
 @functools.cache
 def _module() -> str:
     """Return the front end with Vega in it: nothing is loaded from the net."""
-    source = (_STATIC / "usage.js").read_text(encoding="utf-8")
+    source = assets.text("usage.js")
     return str(vl_convert.javascript_bundle(source, vl_version=vl_version_for_vl_convert()))
 
 
@@ -49,7 +46,7 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
         ValueError: There is no such span.
     """
 
-    _css = (_STATIC / "usage.css").read_text(encoding="utf-8")
+    _css = assets.text("usage.css")
 
     def __init__(self, span: str = "7d", *, database: str | None = None) -> None:
         self._changed = threading.Condition()
