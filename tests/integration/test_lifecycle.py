@@ -49,6 +49,12 @@ def test_check_mode_passes_on_a_fresh_host_and_makes_nothing(lab_folder: Path):
     assert not home.exists()
 
 
+def test_check_mode_of_a_running_lab_finds_nothing_to_change(lab: Lab):
+    run = playbook("site", lab.variables, "--check")
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+    assert changes(run) == 0, run.stdout
+
+
 def test_login_prints_the_address_with_its_token(lab: Lab):
     assert f"{lab.jupyter_url}/lab?token={lab.jupyter_token}" in playbook("login", lab.variables).stdout
 

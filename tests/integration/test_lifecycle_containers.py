@@ -9,11 +9,13 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
+from tests.conftest import lab_variables
 from tests.host.machine import build_images, docker, engine_answers
 from tests.support.lab import Lab, changes, playbook, wait_until
 from tests.support.neighbour import neighbour
@@ -89,6 +91,16 @@ def moving(other: tuple[Lab, dict[str, object]]) -> Moving:
     return Moving(lab, variables | settings, key)
 
 
+def test_check_mode_passes_where_there_is_no_lab_and_where_one_would_move(moving: Moving, lab_folder: Path) -> None:
+    virgin = moving.variables | lab_variables(lab_folder / "virgin") | {"lab_profile": "containers"}
+    for variables in (virgin, moving.variables):
+        run = playbook("site", variables, "--check")
+        assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+        assert changes(run) > 0
+    assert not (lab_folder / "virgin").exists()
+    moving.ask()
+
+
 def test_the_database_keys_and_journal_of_an_embedded_lab_are_carried_over(moving: Moving) -> None:
     for _ in range(3):
         moving.ask()
@@ -144,8 +156,10 @@ def host_address(moving: Moving) -> str:
 
 
 def test_a_second_run_changes_nothing(moving: Moving) -> None:
-    run = moving.play()
-    assert changes(run) == 0, run.stdout
+    for arguments in ((), ("--check",)):
+        run = playbook("site", moving.variables, *arguments)
+        assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+        assert changes(run) == 0, run.stdout
 
 
 def test_an_image_that_is_refused_leaves_the_running_lab_alone(moving: Moving) -> None:
