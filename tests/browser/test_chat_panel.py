@@ -80,6 +80,24 @@ def test_the_notebook_runs_and_its_panel_streams_an_answer(jupyter_page: Jupyter
         expect(foot).to_contain_text(figure)
 
 
+def test_tables_lists_code_and_formulas_are_drawn(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
+    text = (
+        "| planet | moons |\n|---|--:|\n| Mars | 2 |\n\n1. one\n   - inner\n     - innermost\n\n"
+        "```python\ndef moons():\n    return 2\n```\n\nInline $a^2$ and\n\n$$\\int_0^1 x\\,dx = \\frac{1}{2}$$\n"
+    )
+    hub.reply = lambda body: Reply(answer_lines([text[start : start + 7] for start in range(0, len(text), 7)]))
+    jupyter_page.open(cell(hub)).run_cell(0)
+    panel = jupyter_page.panel()
+    expect_connected(panel)
+    ask(panel, "Show all you can.")
+    shown_answer = answer(panel)
+    expect(shown_answer.get_by_role("cell", name="2", exact=True)).to_be_visible()
+    expect(shown_answer.locator("ol ul ul")).to_contain_text("innermost")
+    expect(shown_answer.locator("pre span[class*=hl]").first).to_be_visible()
+    expect(shown_answer.locator("math, .katex")).not_to_have_count(0)
+    expect(shown_answer.locator("mfrac, .mfrac").first).to_be_attached()
+
+
 def test_stop_ends_the_answer_and_leaves_the_panel_usable(jupyter_page: JupyterPage, eventually: Eventually) -> None:
     jupyter_page.open("from widgets import ChatPanel\npanel = ChatPanel(temperature=1)\npanel").run_cell(0)
     panel = jupyter_page.panel()

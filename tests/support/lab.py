@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -33,13 +34,14 @@ def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, consecutive ones, so that further model processes fit behind the first."""
+    """Ports that nothing listens on, consecutive ones, so that further model processes fit behind the first.
+
+    They lie below those that the kernel gives to outgoing connections, one of which may take a port meanwhile.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = probe.getsockname()[1]
+        first = 20_000 + secrets.randbelow(12_000)  # the generator of `random` starts alike in all workers
         ports = list(range(first, first + count))
-        if ports[-1] < 65536 and all(is_free(port) for port in ports):
+        if all(is_free(port) for port in ports):
             return ports
 
 
