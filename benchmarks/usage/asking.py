@@ -10,6 +10,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from benchmarks.usage.questions import ANSWERS
 from litellm_hub import usage
 
@@ -18,28 +20,28 @@ PAGE = 25  # as widgets.panels.usage_view, whose import would count as memory
 SHORTER = (7, 30, 60)
 
 
-def eight(log: object, where: usage.UsageFilter) -> dict[str, float]:
+def eight(log: Engine, where: usage.UsageFilter) -> dict[str, float]:
     """Seconds of each answer, asked one after the other."""
     seconds = {}
     for name, answer in ANSWERS.items():
         begin = time.perf_counter()
-        answer(log, where)  # type: ignore[arg-type]
+        answer(log, where)
         seconds[name] = time.perf_counter() - begin
     return seconds
 
 
-def repeated(log: object, where: usage.UsageFilter) -> dict[str, float]:
+def repeated(log: Engine, where: usage.UsageFilter) -> dict[str, float]:
     """The median of several times, for each answer."""
     times = [eight(log, where) for _ in range(REPEATS)]
     return {name: statistics.median(each[name] for each in times) for name in ANSWERS}
 
 
-def page(log: object, where: usage.UsageFilter) -> float:
+def page(log: Engine, where: usage.UsageFilter) -> float:
     """The median of the seconds that the newest requests take, as many as the dashboard shows."""
     times = []
     for _ in range(REPEATS):
         begin = time.perf_counter()
-        usage.requests(log, where, limit=PAGE)  # type: ignore[arg-type]
+        usage.requests(log, where, limit=PAGE)
         times.append(time.perf_counter() - begin)
     return statistics.median(times)
 
@@ -60,7 +62,7 @@ def main() -> None:
     found["shorter"] = {
         days: sum(repeated(log, usage.UsageFilter(since=now - timedelta(days=days))).values()) for days in SHORTER
     }
-    busiest = {name: usage.people(log, by=(name,), limit=1)[name][0] for name in ("user", "key_alias", "team")}  # type: ignore[arg-type]
+    busiest = {name: usage.people(log, by=(name,), limit=1)[name][0] for name in ("user", "key_alias", "team")}
     found["filtered"] = {
         f"{name} ({value})": sum(repeated(log, usage.UsageFilter(**{name: value})).values())
         for name, value in busiest.items()

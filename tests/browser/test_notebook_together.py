@@ -31,6 +31,12 @@ def cell(hub: ScriptedHub) -> str:
     return f"from widgets import ChatPanel\nChatPanel(base_url={hub.url!r}, api_key='sk-test-key')"
 
 
+def grows(*panels: PanelPage) -> Callable[[], bool]:
+    """Whether all these panels have ten words more than now."""
+    before = [len(panel.text()) for panel in panels]
+    return lambda: all(len(panel.text()) > was + 50 for panel, was in zip(panels, before, strict=True))
+
+
 def test_a_frozen_tab_does_not_slow_the_model(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
     begun, ended = threading.Event(), threading.Event()
 
@@ -42,7 +48,7 @@ def test_a_frozen_tab_does_not_slow_the_model(jupyter_page: JupyterPage, hub: Sc
         ended.set()  # a caller leaves when it has the last line
         yield last
 
-    hub.reply = lambda body: Reply(lines(), pause=0.01)  # type: ignore[arg-type]
+    hub.reply = lambda body: Reply(lines(), pause=0.01)
     jupyter_page.open(cell(hub)).run_cell(0)
     panel = PanelPage(jupyter_page.page).connected()
     panel.ask("Go on.")
@@ -63,13 +69,8 @@ def test_two_panels_stream_at_once(jupyter_page: JupyterPage, hub: ScriptedHub, 
     for panel in panels:
         panel.ask("Go on.")
     for _ in range(2):
-        before = [len(panel.text()) for panel in panels]
-        eventually(
-            lambda: all(len(panel.text()) > was + 50 for panel, was in zip(panels, before, strict=True)),  # noqa: B023
-            "one of them waits",
-        )
+        eventually(grows(*panels), "one of them waits")
     panels[0].stop.click()
     panels[0].expect_state("stopped")
-    before = len(panels[1].text())
-    eventually(lambda: len(panels[1].text()) > before + 50, "the other one stopped too")
+    eventually(grows(panels[1]), "the other one stopped too")
     expect(panels[1].answers.last).to_have_attribute("data-state", "streaming")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from tests.browser.pretend import PretendedView, answer, begin, prompt
 
@@ -130,13 +130,13 @@ def test_conversations_are_exported_and_imported(view: PretendedView) -> None:
         page.get_by_role("button", name="Markdown").click()
     assert download.value.suggested_filename == "ships.md"
     assert download.value.path().read_text(encoding="utf-8") == "# Ships"
-    file = {"name": "ships.json", "mimeType": "application/json", "buffer": b'{"version": 1}'}
-    page.get_by_label("File to import").set_input_files(files=[file])  # type: ignore[list-item]
+    file: FilePayload = {"name": "ships.json", "mimeType": "application/json", "buffer": b'{"version": 1}'}
+    page.get_by_label("File to import").set_input_files(files=[file])
     expect(page.locator(".lab-chat-drawer")).to_be_hidden()
     sent = view.sent("import")[0]
     assert (sent["name"], sent["text"]) == ("ships.json", '{"version": 1}')
     page.get_by_role("button", name="Conversations", exact=True).click()
-    page.get_by_label("File to import").set_input_files(files=[file])  # type: ignore[list-item]
+    page.get_by_label("File to import").set_input_files(files=[file])
     expect(page.locator(".lab-chat-drawer-note")).to_have_text("ships.json cannot be imported. Look.")
 
 

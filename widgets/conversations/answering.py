@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from litellm_hub.client import ChatStream, HubClient, ToolCall
 from litellm_hub.errors import AnswerCut, HubError
-from widgets.conversations.document import Answer, Call, CallState, Figures, State
+from widgets.conversations.document import Answer, Call, CallState, Ending, State
 from widgets.conversations.figures import Tally
 from widgets.conversations.pacing import Pacer
 from widgets.tools.toolbox import Toolbox
@@ -46,16 +46,7 @@ class Place(Protocol):
     def set_call(self, answer_id: str, call: Call) -> None:
         """Add a tool call to it, or change the one with the same id."""
 
-    def end(
-        self,
-        answer_id: str,
-        state: State,
-        *,
-        figures: Figures | None = None,
-        reason: str = "",
-        remedy: str = "",
-        retry: bool = False,
-    ) -> None:
+    def end(self, answer_id: str, ending: Ending) -> None:
         """End it."""
 
     def answer(self, answer_id: str) -> Answer:
@@ -174,14 +165,12 @@ class Answering:
     def _end(self) -> None:
         error, figures = self.error, self._tally.figures()
         if error is None:
-            state = State.STOPPED if self._stopped else State.DONE
-            self.place.end(self.answer_id, state, figures=figures)
+            ending = Ending(State.STOPPED if self._stopped else State.DONE, figures)
         else:
             # A later round may fail before its first word: what the earlier ones said is there all the same.
             state = State.CUT if self._length or (isinstance(error, AnswerCut) and error.partial) else State.FAILED
-            self.place.end(
-                self.answer_id, state, figures=figures, reason=error.reason, remedy=error.remedy, retry=error.retry
-            )
+            ending = Ending(state, figures, error.reason, error.remedy, error.retry)
+        self.place.end(self.answer_id, ending)
         self._final = self.answer()
 
     def _write(self) -> None:

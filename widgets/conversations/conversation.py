@@ -20,11 +20,10 @@ from widgets.conversations.document import (
     Attached,
     Call,
     Document,
-    Figures,
+    Ending,
     Prompt,
     State,
     as_entry,
-    end_calls,
     new_id,
     now,
 )
@@ -222,24 +221,13 @@ class Conversation:
             event = {"type": "call", "id": answer_id, "call": _plain(call), "state": answer.state.value}
             self._changed(event, of=answer_id)
 
-    def end(
-        self,
-        answer_id: str,
-        state: State,
-        *,
-        figures: Figures | None = None,
-        reason: str = "",
-        remedy: str = "",
-        retry: bool = False,
-    ) -> None:
+    def end(self, answer_id: str, ending: Ending) -> None:
         """End the live answer; views get it without its text, which they have. Any other answer is left alone."""
         with self._lock:
             answer = self._live_answer(answer_id)
             if answer is None:
                 return
-            answer.state, answer.reason, answer.remedy, answer.retry = state, reason, remedy, retry
-            answer.figures = dict(figures or {})
-            end_calls(answer, "The answer ended before the call did.")
+            ending.of(answer)
             self._live = None
             if self._tree.path[-1] == answer_id:
                 entry = self._entry(answer)

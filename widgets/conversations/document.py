@@ -125,6 +125,22 @@ class Answer(Node, tag_field="role", tag="assistant", kw_only=True):
     calls: list[Call] = []
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """How an answer ended; the attributes are those of `Answer`."""
+
+    state: State
+    figures: Figures = {}
+    reason: str = ""
+    remedy: str = ""
+    retry: bool = False
+
+    def of(self, answer: Answer) -> None:
+        """Give `answer` this end."""
+        answer.state, answer.reason, answer.remedy, answer.retry = self.state, self.reason, self.remedy, self.retry
+        answer.figures = dict(self.figures)
+        end_calls(answer, "The answer ended before the call did.")
+
+
 class Summary(msgspec.Struct, kw_only=True):
     """The head of a document, without what was said."""
 

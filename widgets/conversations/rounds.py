@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from widgets.conversations.conversation import Busy, Event, clean
-from widgets.conversations.document import Answer, Call, Figures, Prompt, State, as_entry, new_id, now
+from widgets.conversations.document import Answer, Call, Ending, Prompt, as_entry, new_id, now
 from widgets.conversations.prompting import as_messages
 
 TIE = ""
@@ -84,23 +84,13 @@ class Rounds:
         """Models that are compared get no tools, so that none of them can call one."""
         raise NotImplementedError(f"{answer_id} calls {call.name}")
 
-    def end(
-        self,
-        answer_id: str,
-        state: State,
-        *,
-        figures: Figures | None = None,
-        reason: str = "",
-        remedy: str = "",
-        retry: bool = False,
-    ) -> None:
+    def end(self, answer_id: str, ending: Ending) -> None:
         """End an answer that is being written; views get it without its text, which they have."""
         with self._lock:
             answer = self._live(answer_id)
             if answer is None:
                 return
-            answer.state, answer.reason, answer.remedy, answer.retry = state, reason, remedy, retry
-            answer.figures = dict(figures or {})
+            ending.of(answer)
             entry = next(entry for entry in self._entries() if entry["id"] == answer_id)
             del entry["text"]
             self._tell("end", answer=entry, busy=self.busy)

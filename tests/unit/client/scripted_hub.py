@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +24,7 @@ class Reply:
         refusal: HTTP status and JSON body of a refusal, instead of a stream.
     """
 
-    lines: Sequence[str] = ()
+    lines: Iterable[str] = ()
     silence_before: float = 0.0
     pause: float = 0.0
     ending: str = "whole"

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.widgets.view import View
 from widgets.conversations.conversation import Busy, Conversation, title_of
-from widgets.conversations.document import Attached, BadDocument, Call, CallState, State, parse, recover
+from widgets.conversations.document import Attached, BadDocument, Call, CallState, Ending, State, parse, recover
 from widgets.panels.feed import Feed
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -72,7 +72,7 @@ class Talk(RuleBasedStateMachine):
     @rule(state=st.sampled_from([State.DONE, State.STOPPED, State.CUT, State.FAILED]))
     def end(self, state: State) -> None:
         assert self.live
-        self.talk.end(self.live, state, figures={"cost": 0.5}, reason="because")
+        self.talk.end(self.live, Ending(state, {"cost": 0.5}, "because"))
         answer = self.talk.answer(self.live)
         assert (answer.text, answer.state) == (self.said, state)
         assert not any(call.state.live for call in answer.calls)
@@ -182,7 +182,7 @@ def test_any_chunking_and_any_late_view_show_the_whole_text(text: str, cuts: lis
             views.append(View())
             feed.replay()
         talk.add(answer, piece)
-    talk.end(answer, State.DONE)
+    talk.end(answer, Ending(State.DONE))
     assert all(view.entries[-1]["text"] == text and view.entries == talk.entries() for view in views)
 
 
@@ -214,7 +214,7 @@ def test_views_stay_whole_when_replays_and_switches_come_from_other_threads() ->
 def exchange(talk: Conversation, prompt: str, text: str, state: State = State.DONE) -> str:
     answer = talk.ask(prompt, "m")
     talk.add(answer, text)
-    talk.end(answer, state)
+    talk.end(answer, Ending(state))
     return answer
 
 
@@ -238,7 +238,7 @@ def test_the_model_sees_attachments_before_the_prompt_and_only_its_own_branch() 
     talk = Conversation()
     first = talk.ask("old", "m", [Attached(name="df", kind="DataFrame", text="df: 3 rows", tokens=4)])
     talk.add(first, "answer to old")
-    talk.end(first, State.DONE)
+    talk.end(first, Ending(State.DONE))
     talk.edit(talk.entries()[0]["id"], "new", "m")
     assert said(talk) == [("user", "df: 3 rows\n\nnew")]
     assert said(talk, answer_id=first) == [("user", "df: 3 rows\n\nold"), ("assistant", "answer to old")]
@@ -255,7 +255,7 @@ def test_the_model_sees_its_calls_round_by_round_with_their_results() -> None:
         talk.set_call(answer, call)
     talk.set_call(answer, Call(id="c", name="g", state=CallState.DENIED, result="no", round=1, at=at))
     talk.add(answer, "\n\nIt rains.")
-    talk.end(answer, State.DONE)
+    talk.end(answer, Ending(State.DONE))
     user, first, one, two, second, third, last = talk.messages()
     assert user["role"] == "user"
     assert (first["content"], [call["id"] for call in first["tool_calls"]]) == ("Let me see.", ["a", "b"])
@@ -272,7 +272,7 @@ def test_an_answer_that_failed_without_a_word_is_replaced_and_any_other_gets_a_b
     again = talk.regenerate(failed, "m")
     assert not talk.has(failed)
     talk.add(again, "half")
-    talk.end(again, State.CUT)
+    talk.end(again, Ending(State.CUT))
     talk.regenerate(again, "m")
     assert talk.entries()[-1]["branch"] == {"index": 1, "count": 2}
 
@@ -286,7 +286,7 @@ def test_an_answer_grows_on_a_branch_that_is_not_on_screen() -> None:
     talk.switch(second, -1)
     talk.add(second, "second")
     assert (view.entries[-1]["text"], view.busy) == ("first", True)
-    talk.end(second, State.DONE)
+    talk.end(second, Ending(State.DONE))
     assert (view.entries[-1]["text"], view.busy) == ("first", False)
     talk.switch(first, 1)
     assert view.entries[-1]["text"] == "second"
@@ -297,7 +297,7 @@ def test_what_comes_after_the_end_or_for_a_deleted_answer_is_dropped() -> None:
     answer = exchange(talk, "one", "1")
     talk.add(answer, "late")
     talk.set_call(answer, Call(id="c", name="f"))
-    talk.end(answer, State.FAILED)
+    talk.end(answer, Ending(State.FAILED))
     assert (talk.answer(answer).text, talk.answer(answer).state, talk.answer(answer).calls) == ("1", State.DONE, [])
     with pytest.raises(KeyError):
         talk.edit(answer, "not a prompt", "m")

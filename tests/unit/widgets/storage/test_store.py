@@ -16,7 +16,7 @@ import pytest
 
 from tests.unit.widgets.conftest import wait_for
 from widgets.conversations.conversation import Conversation
-from widgets.conversations.document import State, parse
+from widgets.conversations.document import Ending, State, parse
 from widgets.storage.library import INTERVAL, Library
 from widgets.storage.store import Store, StoreError
 
@@ -35,7 +35,7 @@ def mode(path: Path) -> int:
 def say(conversation: Conversation, prompt: str, text: str) -> str:
     answer = conversation.ask(prompt, "m")
     conversation.add(answer, text)
-    conversation.end(answer, State.DONE)
+    conversation.end(answer, Ending(State.DONE))
     return answer
 
 
@@ -90,7 +90,7 @@ def test_an_answer_that_grows_is_saved_at_once_and_then_at_intervals(library: Li
         time.sleep(0.01)
     assert 2 <= len(writes) <= 3
     assert all(after - before >= INTERVAL * 0.99 for before, after in itertools.pairwise(writes))
-    session.conversation.end(answer, State.DONE)
+    session.conversation.end(answer, Ending(State.DONE))
     wait_for(lambda: saved(folder, session.id).entries()[-1]["state"] == "done")
     library.release(session)
 
