@@ -1,14 +1,18 @@
-"""The second lab, which tests may stop, change and remove."""
+"""A second lab, which tests may stop, change and remove, and a roll-up whose log they write."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import lab_variables
+from tests.support import usage_truth
 from tests.support.lab import Lab, playbook
+from tests.support.usage_database import make_database
+from tests.support.usage_rollup import Hub
 
 
 @pytest.fixture(scope="package")
@@ -19,3 +23,21 @@ def other(lab_folder: Path) -> Iterator[tuple[Lab, dict[str, object]]]:
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     yield Lab(lab_folder / "other"), variables
     playbook("down", variables)
+
+
+@pytest.fixture(scope="session")
+def rolled_up(scratch_postgres: Any, gateway_env: Any) -> Iterator[Hub]:
+    """A database with a roll-up; a test that takes it empties it first."""
+    hub = Hub(make_database(scratch_postgres, gateway_env, "usage_rollup"))
+    with hub.owner.begin() as connection:
+        usage_truth.write(connection, [])
+    yield hub
+    hub.owner.dispose()
+    hub.reader.dispose()
+
+
+@pytest.fixture
+def empty(rolled_up: Hub) -> Hub:
+    """The same with nothing in its log."""
+    rolled_up.empty()
+    return rolled_up
