@@ -37,7 +37,9 @@ def grows(*panels: PanelPage) -> Callable[[], bool]:
     return lambda: all(len(panel.text()) > was + 50 for panel, was in zip(panels, before, strict=True))
 
 
-def test_a_frozen_tab_does_not_slow_the_model(jupyter_page: JupyterPage, hub: ScriptedHub) -> None:
+def test_a_frozen_tab_does_not_slow_the_model(
+    jupyter_page: JupyterPage, hub: ScriptedHub, eventually: Eventually
+) -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def lines() -> Iterator[str]:
@@ -58,7 +60,8 @@ def test_a_frozen_tab_does_not_slow_the_model(jupyter_page: JupyterPage, hub: Sc
     assert ended.wait(FROZEN_S), "the model waits for the browser"
     assert time.monotonic() < frozen_at + FROZEN_S
     panel.expect_state("done")
-    assert panel.text().count("word") == 303 * 800
+    # A long answer is drawn in short tasks, which go on after its end is known.
+    eventually(lambda: panel.text().count("word") == 303 * 800, "a part of the answer is not drawn")
 
 
 def test_two_panels_stream_at_once(jupyter_page: JupyterPage, hub: ScriptedHub, eventually: Eventually) -> None:
