@@ -73,7 +73,7 @@ class RateLimited(HubError):  # noqa: N818
 class UnknownModel(HubError):  # noqa: N818
     """The hub has no model of this name, or the key may not use it."""
 
-    remedy_by_default = "Choose one of the models that `HubClient().models()` lists."
+    remedy_by_default = "Choose a model that the hub offers this key; `HubClient().models()` lists them."
 
 
 class PromptTooLong(HubError):  # noqa: N818
