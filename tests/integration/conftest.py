@@ -12,7 +12,7 @@ from tests.conftest import lab_variables
 from tests.support import usage_truth
 from tests.support.lab import Lab, playbook
 from tests.support.usage_database import make_database
-from tests.support.usage_rollup import Hub
+from tests.support.usage_rollup import RolledUp
 
 
 @pytest.fixture(scope="package")
@@ -26,9 +26,9 @@ def other(lab_folder: Path) -> Iterator[tuple[Lab, dict[str, object]]]:
 
 
 @pytest.fixture(scope="session")
-def rolled_up(scratch_postgres: Any, gateway_env: Any) -> Iterator[Hub]:
+def rolled_up(scratch_postgres: Any, gateway_env: Any) -> Iterator[RolledUp]:
     """A database with a roll-up; a test that takes it empties it first."""
-    hub = Hub(make_database(scratch_postgres, gateway_env, "usage_rollup"))
+    hub = RolledUp(make_database(scratch_postgres, gateway_env, "usage_rollup"))
     with hub.owner.begin() as connection:
         usage_truth.write(connection, [])
     yield hub
@@ -37,7 +37,7 @@ def rolled_up(scratch_postgres: Any, gateway_env: Any) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def empty(rolled_up: Hub) -> Hub:
+def empty(rolled_up: RolledUp) -> RolledUp:
     """The same with nothing in its log."""
     rolled_up.empty()
     return rolled_up

@@ -16,7 +16,7 @@ from tests.support import usage_truth
 from tests.support.usage_rollup import (
     COUNTS,
     NOW,
-    Hub,
+    RolledUp,
     assert_equal_to_the_log,
 )
 from tests.support.usage_truth import grouped, rows, truth
@@ -32,7 +32,9 @@ steps = st.one_of(
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.lists(steps, min_size=2, max_size=12), st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))
-def test_every_history_ends_in_the_sums_of_the_log(rolled_up: Hub, history: list[tuple[Any, ...]], zone: str) -> None:
+def test_every_history_ends_in_the_sums_of_the_log(
+    rolled_up: RolledUp, history: list[tuple[Any, ...]], zone: str
+) -> None:
     rolled_up.empty()
     rolled_up.add(NOW - timedelta(days=1), 20)
     for step, *arguments in history:
@@ -54,7 +56,7 @@ def test_every_history_ends_in_the_sums_of_the_log(rolled_up: Hub, history: list
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe"])
-def test_local_days_are_right_on_every_clock(empty: Hub, zone: str) -> None:
+def test_local_days_are_right_on_every_clock(empty: RolledUp, zone: str) -> None:
     for day in range(-3, 1):
         for hour in (0, 6, 12, 18):
             empty.add(NOW.replace(hour=hour, minute=0) + timedelta(days=day), 12)
@@ -62,20 +64,20 @@ def test_local_days_are_right_on_every_clock(empty: Hub, zone: str) -> None:
     assert_equal_to_the_log(empty.reader, list(empty.log.values()), zone)
 
 
-def test_without_a_roll_up_the_log_answers(empty: Hub) -> None:
+def test_without_a_roll_up_the_log_answers(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=30), 40)
     assert usage.freshness(empty.reader).state == "missing"
     assert_equal_to_the_log(empty.reader, list(empty.log.values()), "Asia/Kolkata")
 
 
-def test_what_came_after_the_last_refresh_is_in_the_answers(empty: Hub) -> None:
+def test_what_came_after_the_last_refresh_is_in_the_answers(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=9), 40)
     empty.refresh()
     empty.add(NOW, 30)
     assert_equal_to_the_log(empty.reader, list(empty.log.values()), "Asia/Kolkata")
 
 
-def test_late_changed_and_deleted_rows_of_the_last_hours_count_after_the_next_refresh(empty: Hub) -> None:
+def test_late_changed_and_deleted_rows_of_the_last_hours_count_after_the_next_refresh(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=9), 40)
     empty.add(NOW - timedelta(hours=5), 40)
     empty.refresh()
@@ -92,7 +94,7 @@ def test_late_changed_and_deleted_rows_of_the_last_hours_count_after_the_next_re
     assert_equal_to_the_log(empty.reader, list(empty.log.values()))
 
 
-def test_a_roll_up_that_is_being_built_is_completed_from_the_log(empty: Hub) -> None:
+def test_a_roll_up_that_is_being_built_is_completed_from_the_log(empty: RolledUp) -> None:
     for day in range(5):
         empty.add(NOW - timedelta(days=day, hours=6), 12)
     empty.call("SELECT lab_usage.refresh(at => :at)", at=NOW)
@@ -104,7 +106,7 @@ def test_a_roll_up_that_is_being_built_is_completed_from_the_log(empty: Hub) -> 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_any_range_is_exact_for_everybody(rolled_up: Hub, data: Any) -> None:
+def test_any_range_is_exact_for_everybody(rolled_up: RolledUp, data: Any) -> None:
     if len(rolled_up.log) != 300:
         rolled_up.empty()
         for part in range(10):

@@ -13,18 +13,18 @@ import pytest
 from sqlalchemy import text
 
 from litellm_hub import rollup, usage
-from tests.support.usage_database import PASSWORD, ROOT
+from tests.support.usage_database import ROOT
 from tests.support.usage_rollup import (
     BOUND,
     NOW,
-    Hub,
+    RolledUp,
     assert_equal_to_the_log,
     contents,
 )
 from tests.support.usage_truth import nearest_rank
 
 
-def test_a_refresh_that_is_killed_leaves_what_was_there(empty: Hub) -> None:
+def test_a_refresh_that_is_killed_leaves_what_was_there(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=9), 40)
     empty.refresh()
     before = contents(empty)
@@ -39,7 +39,7 @@ def test_a_refresh_that_is_killed_leaves_what_was_there(empty: Hub) -> None:
     assert_equal_to_the_log(empty.reader, list(empty.log.values()))
 
 
-def test_two_refreshes_at_once_give_what_one_gives(empty: Hub) -> None:
+def test_two_refreshes_at_once_give_what_one_gives(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=9), 60)
 
     def refresh(_: int) -> int:
@@ -51,7 +51,7 @@ def test_two_refreshes_at_once_give_what_one_gives(empty: Hub) -> None:
     assert_equal_to_the_log(empty.reader, list(empty.log.values()))
 
 
-def test_a_second_refresh_changes_nothing(empty: Hub) -> None:
+def test_a_second_refresh_changes_nothing(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=9), 60)
     empty.refresh()
     before = contents(empty)
@@ -59,7 +59,7 @@ def test_a_second_refresh_changes_nothing(empty: Hub) -> None:
     assert contents(empty) == before
 
 
-def test_what_age_removes_from_the_log_stays_in_the_roll_up(empty: Hub) -> None:
+def test_what_age_removes_from_the_log_stays_in_the_roll_up(empty: RolledUp) -> None:
     for day in range(12):
         empty.add(NOW - timedelta(days=day, hours=5), 15)
     empty.refresh(retention="30 days")
@@ -78,7 +78,7 @@ def test_what_age_removes_from_the_log_stays_in_the_roll_up(empty: Hub) -> None:
         assert_equal_to_the_log(empty.reader, left, "Asia/Kolkata")
 
 
-def test_a_clock_that_ran_ahead_freezes_nothing(empty: Hub) -> None:
+def test_a_clock_that_ran_ahead_freezes_nothing(empty: RolledUp) -> None:
     for day in range(5):
         empty.add(NOW - timedelta(days=day, hours=6), 12)
     empty.refresh(NOW + timedelta(days=500), retention="30 days")
@@ -88,7 +88,7 @@ def test_a_clock_that_ran_ahead_freezes_nothing(empty: Hub) -> None:
     assert_equal_to_the_log(empty.reader, list(empty.log.values()))
 
 
-def test_the_check_finds_what_sums_do_not_show(empty: Hub) -> None:
+def test_the_check_finds_what_sums_do_not_show(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(days=3), 30)
     empty.refresh()
     first, second = sorted(empty.log)[:2]
@@ -102,7 +102,7 @@ def test_the_check_finds_what_sums_do_not_show(empty: Hub) -> None:
     assert_equal_to_the_log(empty.reader, list(empty.log.values()))
 
 
-def test_spend_keeps_nine_digits(empty: Hub) -> None:
+def test_spend_keeps_nine_digits(empty: RolledUp) -> None:
     with empty.owner.begin() as connection:
         connection.execute(
             text(
@@ -119,7 +119,7 @@ def test_spend_keeps_nine_digits(empty: Hub) -> None:
         assert found["spend"].iloc[0] == pytest.approx(float(exact), rel=1e-10)
 
 
-def test_the_azure_trace_is_added_up_exactly(empty: Hub) -> None:
+def test_the_azure_trace_is_added_up_exactly(empty: RolledUp) -> None:
     trace = pd.read_csv(ROOT / "tests/unit/usage/traces/azure.csv", parse_dates=["TIMESTAMP"])
     with empty.owner.begin() as connection:
         connection.execute(
@@ -150,7 +150,7 @@ def test_the_azure_trace_is_added_up_exactly(empty: Hub) -> None:
         assert latency[f"p{rank}"] == pytest.approx(exact, rel=BOUND * (1 + 1e-9))
 
 
-def test_freshness_tells_how_far_the_roll_up_is(empty: Hub) -> None:
+def test_freshness_tells_how_far_the_roll_up_is(empty: RolledUp) -> None:
     now = datetime.now(UTC)
     empty.add(now - timedelta(days=2), 10)
     empty.call("SELECT lab_usage.refresh()")
@@ -164,44 +164,46 @@ def test_freshness_tells_how_far_the_roll_up_is(empty: Hub) -> None:
     assert found.covered_from is None
 
 
-def test_the_refreshing_role_may_refresh_and_nothing_else(empty: Hub) -> None:
+def assert_forbidden(connection: psycopg2.extensions.connection, *statements: str) -> None:
+    for statement in statements:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            connection.cursor().execute(statement)
+        connection.rollback()
+
+
+def test_the_refreshing_role_may_refresh_and_nothing_else(empty: RolledUp) -> None:
     empty.add(datetime.now(UTC) - timedelta(hours=5), 10)
     url = empty.database.owner.replace("usage_owner", "lab_refresher")
     with closing(psycopg2.connect(url)) as connection:
         assert rollup.refresh(connection, retention="400d") == 10
         assert rollup.check(connection) == 0
-        for statement in (
+        assert_forbidden(
+            connection,
             "SELECT 1 FROM lab.usage_log",
             'SELECT 1 FROM public."LiteLLM_SpendLogs"',
             "SELECT 1 FROM lab_usage.people",
             "DELETE FROM lab_usage.volume",
             "SELECT lab_usage.rebuild('2026-01-01', '2026-01-02')",
             "CREATE TEMP TABLE usage_piece (bucket timestamp)",
-        ):
-            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-                connection.cursor().execute(statement)
-            connection.rollback()
-    assert PASSWORD in url
+        )
 
 
-def test_the_reader_cannot_change_the_roll_up(empty: Hub) -> None:
+def test_the_reader_cannot_change_the_roll_up(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=9), 5)
     empty.refresh()
     with closing(psycopg2.connect(empty.database.reader)) as connection:
-        connection.autocommit = True
-        for statement in (
+        assert_forbidden(
+            connection,
             "SELECT lab_usage.refresh()",
             "SELECT lab_usage.extend()",
             "SELECT 1 FROM lab_usage.source",
             "DELETE FROM lab_usage.volume",
             "UPDATE lab_usage.state SET repaired = 1",
-        ):
-            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-                connection.cursor().execute(statement)
+        )
 
 
 @pytest.mark.parametrize("period", ["400 days", "d", "-1d", "1y"])
-def test_a_wrong_period_is_refused_before_anything_happens(empty: Hub, period: str) -> None:
+def test_a_wrong_period_is_refused_before_anything_happens(empty: RolledUp, period: str) -> None:
     with (
         closing(psycopg2.connect(empty.database.owner)) as connection,
         pytest.raises(ValueError, match="400d"),

@@ -16,6 +16,7 @@ from tests.support.usage_database import Database
 from tests.support.usage_truth import Request, grouped, nearest_rank, rows, truth
 
 NOW = datetime(2026, 10, 26, 12, 7, tzinfo=UTC)  # the day after Berlin's clocks went back
+GRAINS: tuple[usage.Grain, ...] = ("hour", "day", "week", "month")
 BOUND = 1 / 101  # of the value, between a percentile and the nearest-rank one
 TIERS = "volume volume_day distribution distribution_day distribution_month people people_day tags tags_day"
 TABLES = f"quarter failures {TIERS}"
@@ -23,7 +24,7 @@ SUMS = {name: (name, "sum") for name in ("prompt_tokens", "completion_tokens", "
 COUNTS = {"requests": ("id", "size"), "failures": ("failed", "sum"), "cache_hits": ("cached", "sum"), **SUMS}
 
 
-class Hub:
+class RolledUp:
     """A database whose log the test writes, and what it wrote."""
 
     def __init__(self, database: Database) -> None:
@@ -86,8 +87,8 @@ def assert_equal_to_the_log(log: Engine, happened: list[Request], zone: str = "U
         assert usage.volume(log, tz=zone).empty
         assert usage.people(log).empty
         return
-    for grain in ("hour", "day", "week", "month"):
-        found = usage.volume(log, grain=grain, tz=zone)  # type: ignore[arg-type]
+    for grain in GRAINS:
+        found = usage.volume(log, grain=grain, tz=zone)
         wanted = grouped(expected, grain, "model").agg(**COUNTS).reset_index().rename(columns={grain: "time"})
         assert rows(found, "time", "model") == rows(wanted, "time", "model"), grain
     by = ("user", "key_alias", "model", "status")
@@ -124,7 +125,7 @@ def assert_percentiles(log: Engine, expected: Any, zone: str) -> None:
                     assert row[f"p{rank}"] == pytest.approx(nearest_rank(values, rank), rel=BOUND * (1 + 1e-9)), measure
 
 
-def contents(hub: Hub) -> dict[str, list[str]]:
+def contents(hub: RolledUp) -> dict[str, list[str]]:
     """Everything in the roll-up; a cell's bins have no order."""
     bins = "(bucket, model, measure, is_smoke, requests, largest, bin, n)"
 

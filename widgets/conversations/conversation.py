@@ -227,7 +227,7 @@ class Conversation:
             answer = self._live_answer(answer_id)
             if answer is None:
                 return
-            ending.of(answer)
+            ending.apply_to(answer)
             self._live = None
             if self._tree.path[-1] == answer_id:
                 entry = self._entry(answer)

@@ -134,8 +134,8 @@ class Ending(msgspec.Struct, frozen=True):
     remedy: str = ""
     retry: bool = False
 
-    def of(self, answer: Answer) -> None:
-        """Give `answer` this end."""
+    def apply_to(self, answer: Answer) -> None:
+        """Give `answer` this end, and its open calls theirs."""
         answer.state, answer.reason, answer.remedy, answer.retry = self.state, self.reason, self.remedy, self.retry
         answer.figures = dict(self.figures)
         end_calls(answer, "The answer ended before the call did.")

@@ -90,7 +90,7 @@ class Rounds:
             answer = self._live(answer_id)
             if answer is None:
                 return
-            ending.of(answer)
+            ending.apply_to(answer)
             entry = next(entry for entry in self._entries() if entry["id"] == answer_id)
             del entry["text"]
             self._tell("end", answer=entry, busy=self.busy)
