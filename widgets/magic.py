@@ -32,6 +32,8 @@ from widgets.panels.chat_panel import ChatPanel, attach_variables
 from widgets.storage.library import Library, Session
 from widgets.tools.toolbox import Toolbox
 
+# A signal that comes between Python's last look and the wait does not end the wait: it is seen when the wait is over.
+_WAKE_S = 0.2
 _FAULT = "color: var(--jp-error-color1, #b00020)"
 _QUIET = "color: var(--jp-ui-font-color2, #666); font-size: 0.85em"
 
@@ -134,12 +136,14 @@ class ChatMagics(Magics):
     def _write(news: queue.Queue[Event | None], answering: Answering) -> None:
         while True:
             try:
-                event = news.get()
+                event = news.get(timeout=_WAKE_S)
                 if event is None:
                     return
                 if event["type"] == "delta" and event["id"] == answering.answer_id:
                     sys.stdout.write(event["text"])
                     sys.stdout.flush()
+            except queue.Empty:
+                continue
             except KeyboardInterrupt:
                 answering.stop()
 

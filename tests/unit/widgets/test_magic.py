@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -104,14 +105,21 @@ def test_a_hub_that_is_gone_or_fails_is_said_in_words(
     assert "Set LITELLM_BASE_URL" in run("%%chat\nHi")
 
 
-def test_an_interrupt_stops_the_answer(run: Run, hub: ScriptedHub, shell: InteractiveShell) -> None:
+def signalled() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@pytest.mark.parametrize("sent", [signalled, _thread.interrupt_main], ids=["while it waits", "just before it waits"])
+def test_an_interrupt_stops_the_answer(
+    run: Run, hub: ScriptedHub, shell: InteractiveShell, sent: Callable[[], None]
+) -> None:
     hub.reply = lambda body: Reply([*answer_lines(["half "])[:1]], ending="silent")
 
     def interrupt() -> None:
         wait_for(lambda: bool(hub.requests))
         talk = next(iter(Library.at()._open.values())).conversation
         wait_for(lambda: bool(talk.entries()[-1]["text"]))
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        sent()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
