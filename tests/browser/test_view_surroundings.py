@@ -118,6 +118,23 @@ def test_conversations_are_found_opened_renamed_and_removed(view: PretendedView)
     expect(page.locator(".lab-chat-note")).to_have_text("It is a copy.")
 
 
+def test_a_list_that_comes_late_takes_no_title_away_that_is_being_typed(view: PretendedView) -> None:
+    page = view.page
+    view.reply("conversations", {"items": ITEMS, "current": "c1"})
+    view.reply("rename", {"id": "c2"})
+    page.get_by_role("button", name="Conversations", exact=True).click()
+    page.get_by_label("Rename Storms").click()
+    title = page.get_by_label("New title")
+    title.fill("Gales")
+    page.get_by_label("Search conversations").dispatch_event("input")
+    page.wait_for_function("window.sent.filter((one) => one.type === 'conversations').length === 2")
+    expect(title).to_have_value("Gales")
+    expect(title).to_be_focused()
+    title.press("Enter")
+    expect(title).to_have_count(0)
+    assert view.sent("rename")[0]["title"] == "Gales"
+
+
 def test_conversations_are_exported_and_imported(view: PretendedView) -> None:
     page = view.page
     view.reply("conversations", {"items": ITEMS, "current": "c1"})

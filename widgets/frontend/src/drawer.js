@@ -77,9 +77,17 @@ export class Drawer {
     const query = this.search.value.trim();
     const reply = await this.#do("conversations", { query });
     if (!reply || turn !== this.turn) return;
-    this.list.replaceChildren(...reply.items.map((item) => this.#item(item, item.id === reply.current)));
+    this.#show(reply.items, reply.current);
     if (reply.total > reply.items.length) this.note.textContent = `${reply.items.length} of ${reply.total} are listed: search to find more.`;
     if (!reply.items.length) this.note.textContent = query ? "Nothing found." : "No conversation is kept yet.";
+  }
+
+  // A row with an open form stays as it is: a reply that comes late takes nothing away that is being typed.
+  #show(items, current) {
+    const open = new Map([...this.list.querySelectorAll("li:has(.lab-chat-confirm)")].map((row) => [row.dataset.id, row]));
+    const focused = document.activeElement;
+    this.list.replaceChildren(...items.map((item) => open.get(item.id) ?? this.#item(item, item.id === current)));
+    if (this.list.contains(focused)) focused.focus();
   }
 
   #item(item, current) {
@@ -91,7 +99,7 @@ export class Drawer {
     open.addEventListener("click", async () => {
       if (current || (await this.#openConversation(item.id))) this.close();
     });
-    const row = h("li", {}, open);
+    const row = h("li", { "data-id": item.id }, open);
     if (item.problem) {
       open.disabled = true;
       open.append(h("span", { class: "lab-chat-conversation-problem" }, item.problem));
@@ -116,7 +124,9 @@ export class Drawer {
     const form = h("div", { class: "lab-chat-confirm" }, field, textButton("Rename", () => save(), "lab-chat-primary"));
     const save = async () => {
       const title = field.value.trim();
-      if (title && (await this.#do("rename", { id: item.id, title }))) this.#list();
+      if (!title || !(await this.#do("rename", { id: item.id, title }))) return;
+      form.remove();
+      this.#list();
     };
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") save();
