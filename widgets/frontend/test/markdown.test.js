@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Formulas } from "../src/markdown/formulas.js";
 import * as math from "../src/math.js";
 import { MarkdownView } from "../src/markdown/view.js";
@@ -146,5 +146,15 @@ describe("a growing answer", () => {
     const view = new MarkdownView({ formulas: plainFormulas() });
     view.write("Hello");
     expect(view.node.textContent).toMatch(/^Hello\s*$/);
+  });
+
+  test("on a slow machine too, the last words are there with the end", () => {
+    let now = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => (now += 50));
+    const view = new MarkdownView({ formulas: plainFormulas() });
+    for (const words of ["Hello", " there!", " How can I", " help you?"]) view.write(words);
+    view.end();
+    clock.mockRestore();
+    expect(view.node.textContent.trim()).toBe("Hello there! How can I help you?");
   });
 });

@@ -39,12 +39,12 @@ export class MarkdownView {
     if (!this.timer) this.#work();
   }
 
-  /** Nothing follows. */
+  /** Nothing follows. The last words are shown before this returns, unless so many wait that they take tasks of their own. */
   end() {
     if (this.held) this.waiting += "\n";
     this.held = "";
     this.ended = true;
-    if (!this.timer || !this.waiting) this.#work();
+    if (!this.timer || this.waiting.length <= PIECE) this.#work();
   }
 
   /** Work off everything that waits now. */
@@ -56,7 +56,9 @@ export class MarkdownView {
     clearTimeout(this.timer);
     this.timer = 0;
     const deadline = performance.now() + budget;
-    while (this.waiting && performance.now() < deadline) this.#take();
+    do {
+      this.#take();
+    } while (this.waiting && performance.now() < deadline);
     if (this.waiting || !this.#show(budget === Infinity)) {
       this.timer = setTimeout(() => this.#work(), this.waiting ? 0 : Math.max(0, this.drawAgain - performance.now()));
     }
