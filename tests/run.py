@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,13 +89,27 @@ def engine() -> Iterator[None]:
 
 
 def lint() -> bool:
-    """Run all linters, also after one failed; return whether all passed."""
+    """Run all linters at the same time, print what each says, and return whether all passed."""
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}  # ansible-lint starts ansible by name
-    codes = [
-        run([str(BIN / name), *arguments], cwd=ROOT / "ansible" if name == "ansible-lint" else ROOT, env=environment)
-        for name, *arguments in LINTERS
-    ]
-    return not any(codes)
+
+    def check(linter: list[str]) -> subprocess.CompletedProcess[str]:
+        name, *arguments = linter
+        return subprocess.run(
+            [str(BIN / name), *arguments],
+            cwd=ROOT / "ansible" if name == "ansible-lint" else ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    passed = True
+    with ThreadPoolExecutor() as pool:
+        for linter, done in zip(LINTERS, pool.map(check, LINTERS), strict=True):
+            print(f"\n$ {' '.join(linter)}\n{done.stdout}", end="", flush=True)
+            passed = passed and done.returncode == 0
+    return passed
 
 
 def main() -> None:
