@@ -104,12 +104,12 @@ def lint() -> bool:
             check=False,
         )
 
-    passed = True
+    codes = []
     with ThreadPoolExecutor() as pool:
         for linter, done in zip(LINTERS, pool.map(check, LINTERS), strict=True):
             print(f"\n$ {' '.join(linter)}\n{done.stdout}", end="", flush=True)
-            passed = passed and done.returncode == 0
-    return passed
+            codes.append(done.returncode)
+    return not any(codes)
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ export class MarkdownView {
     if (this.held) this.waiting += "\n";
     this.held = "";
     this.ended = true;
-    if (!this.timer || this.waiting.length <= PIECE) this.#work();
+    if (this.waiting.length <= PIECE) this.#work(); // else a timer is set already
   }
 
   /** Work off everything that waits now. */
