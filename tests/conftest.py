@@ -1,8 +1,6 @@
 """One real lab for the whole run, with a folder and ports of its own."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +10,16 @@ from hypothesis import Phase, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+import ansible.module_utils
 from tests.doubles.scripted_model import NAME, scripted_model
+from tests.support import folders
 from tests.support.gateway import Gateway, another_gateway
-from tests.support.lab import Lab, catalogue, free_ports, playbook
+from tests.support.lab import ROOT, Lab, catalogue, free_ports, playbook
 from tests.support.postgres import ScratchPostgres
 from tests.unit.client.scripted_hub import ScriptedHub
+
+# Makes the project's Ansible helpers importable as Ansible's own are.
+ansible.module_utils.__path__.append(str(ROOT / "ansible/module_utils"))
 
 # The same examples in every run, however busy the machine is.
 _PHASES = (Phase.explicit, Phase.generate, Phase.shrink)  # explaining a failure takes minutes
@@ -72,6 +75,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: order.index(group_of(item.nodeid)))
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin where no run was before."""
+    if not hasattr(session.config, "workerinput"):
+        folders.remove_leftovers()
+
+
 def lab_variables(home: Path) -> dict[str, object]:
     """Variables of a lab beside others."""
     hub, postgres, jupyter, runtime = free_ports(12)[:4]
@@ -89,11 +98,8 @@ def lab_variables(home: Path) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def lab_folder() -> Iterator[Path]:
-    """A folder that the services' accounts can enter, on a short path, as sockets need it."""
-    folder = Path(tempfile.mkdtemp(prefix="lab-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with folders.lab_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
 from tests.doubles.runtime import model_file, runtime_python
 from tests.host.machine import Machine, engine_answers, start_machine
+from tests.support.folders import lab_folder
 from tests.support.lab import ROOT
 
 # Not below /tmp or /var/tmp: a service with a temporary folder of its own does not see these.
@@ -54,10 +53,9 @@ class Site:
 def site() -> Iterator[Site]:
     if not engine_answers():
         pytest.skip("needs a Docker engine and debootstrap")
-    with tempfile.TemporaryDirectory(prefix="labhost-") as folder:
-        root = Path(folder)
+    with lab_folder() as root:
         python = runtime_python(root)
-        machine = start_machine(f"labhost-{os.getpid()}", {python.parent.parent: DOUBLE}, NAMES)
+        machine = start_machine(root.name, {python.parent.parent: DOUBLE}, NAMES)
         try:
             mirrored = root / "mirror"
             mirrored.mkdir()

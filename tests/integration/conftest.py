@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 
 from tests.conftest import lab_variables
-from tests.support import usage_truth
+from tests.support import folders, usage_truth
 from tests.support.lab import Lab, playbook
 from tests.support.usage_database import make_database
 from tests.support.usage_rollup import RolledUp
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder that the services' accounts can enter."""
+    with folders.lab_folder() as made:
+        yield made
 
 
 @pytest.fixture(scope="package")
@@ -22,7 +29,8 @@ def other(lab_folder: Path) -> Iterator[tuple[Lab, dict[str, object]]]:
     run = playbook("site", variables)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     yield Lab(lab_folder / "other"), variables
-    playbook("down", variables)
+    if (lab_folder / "other").exists():
+        playbook("clean", variables | {"clean_confirmation": "yes"})
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,15 +80,6 @@ def push(port: int, content: RegistryContent, name: str) -> None:
     manifest = content.manifests[name]
     done = ask(port, "PUT", f"{path}/manifests/{name.partition(':')[2]}", manifest, Content_Type=MANIFEST)
     assert done.status == 201, done.content  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """A folder that the service's account can enter, on a short path."""
-    made = Path(tempfile.mkdtemp(prefix="mirror-", dir="/var/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ import http.client
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,15 +89,6 @@ class Site:
 
     def digests(self) -> dict[str, str]:
         return {model["name"]: model["digest"] for model in self.request("GET", "/api/tags")["models"]}
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """A folder that the service's account can enter, on a short path."""
-    made = Path(tempfile.mkdtemp(prefix="ollama-", dir="/var/tmp"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture(scope="module")
