@@ -45,6 +45,10 @@ images:
   description: Where the hub's images come from, empty where it runs without containers.
   type: str
   returned: always
+subnet:
+  description: First three numbers of the hub's network, empty where it runs without containers.
+  type: str
+  returned: always
 docker:
   description: The engine's command line and versions, empty where they are missing.
   type: dict
@@ -74,7 +78,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils import lab_docker, lab_host, lab_settings
+from ansible.module_utils import lab_docker, lab_host, lab_settings, lab_subnet
 
 MINIMUM_PYTHON = (3, 11)
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -216,6 +220,28 @@ class Preflight:
         self.choices.append(f"images    {source}: {reason} (override: hub_images)")
         return source
 
+    def choose_subnet(self) -> str:
+        wanted = str(self.settings["hub_subnet"])
+        networks = lab_docker.networks(self.engine.cli) if self.engine.version else {}
+        own = networks.pop(f"{self.settings['lab_name']}_hub", [])
+        if wanted != "auto":
+            subnet, reason = wanted, "chosen by hub_subnet"
+            for name, there in lab_subnet.overlapping(wanted, networks):
+                self.problems.append(
+                    lab_settings.problem(
+                        "hub_subnet",
+                        wanted,
+                        f"Docker's network {name} has {there}",
+                        "Leave it out, and a free one is chosen; or name another",
+                    )
+                )
+        elif own:
+            subnet, reason = lab_subnet.prefix_of(own[0]), "this lab has it already"
+        else:
+            subnet, reason = lab_subnet.choose(self.home, networks, lab_subnet.routed()), "free on this host"
+        self.choices.append(f"network   {subnet}.0/24: {reason} (override: hub_subnet)")
+        return subnet
+
     def choose_runtime(self, answering: dict[str, bool]) -> str:
         wanted = self.settings["lab_runtime"]
         if wanted != "auto":
@@ -334,6 +360,7 @@ class Preflight:
         words = ", ".join(f"{name} {'answers' if ok else 'does not answer'}" for name, ok in answering.items())
         profile = self.choose_profile()
         images = self.choose_images(answering) if profile == "containers" else ""
+        subnet = self.choose_subnet() if profile == "containers" else ""
         runtime = self.choose_runtime(answering)
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
@@ -348,6 +375,7 @@ class Preflight:
             "profile": profile,
             "manager": "systemd" if profile == "containers" and self.root and self.systemd else "supervisor",
             "images": images,
+            "subnet": subnet,
             "docker": dataclasses.asdict(self.engine),
             "runtime": runtime,
             "python": python,

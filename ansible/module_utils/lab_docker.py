@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 ANSWER_TIMEOUT_S = 10
 MINIMUM_COMPOSE = (2, 18)  # what community.docker's module for compose asks for
@@ -75,3 +76,14 @@ def published_ports(cli: str, project: str) -> set[int]:
     """Ports of the host that the containers of a compose project publish."""
     lines = output_of(cli, "ps", "--filter", f"label=com.docker.compose.project={project}", "--format", "{{.Ports}}")
     return {int(port) for port in re.findall(r":(\d+)->", lines)}
+
+
+def networks(cli: str) -> dict[str, list[IPv4Network]]:
+    """The engine's networks and their IPv4 subnets."""
+    found = {}
+    shown = "{{.Name}}{{range .IPAM.Config}} {{.Subnet}}{{end}}"
+    for network in output_of(cli, "network", "ls", "--quiet").split():
+        # One by one: a network that is removed meanwhile must not hide the others.
+        if words := output_of(cli, "network", "inspect", "--format", shown, network).split():
+            found[words[0]] = [IPv4Network(subnet) for subnet in words[1:] if ":" not in subnet]
+    return found

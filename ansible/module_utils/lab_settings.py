@@ -47,13 +47,16 @@ def check_ports(ports: dict[str, object], root: bool) -> list[str]:
 
 
 def check_subnet(subnet: str) -> list[str]:
-    """The hub's network is a private /24, given by its first three numbers."""
+    """The hub's network is a private /24, given by its first three numbers, or chosen."""
+    if subnet == "auto":
+        return []
     try:
         if ipaddress.ip_network(f"{subnet}.0/24").is_private:
             return []
     except ValueError:
         pass
-    return [problem("hub_subnet", subnet, "not the start of a private network", "Use three numbers such as 172.30.41")]
+    remedy = "Use auto, or three numbers such as 172.16.41"
+    return [problem("hub_subnet", subnet, "not the start of a private network", remedy)]
 
 
 def check_digest(variable: str, value: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import psycopg2
 import pytest
 
+from ansible.module_utils import lab_subnet
 from tests.conftest import lab_variables
 from tests.host.machine import build_images, docker, engine_answers
+from tests.support import folders
 from tests.support.lab import Lab, changes, playbook, wait_until
 from tests.support.neighbour import neighbour
 
@@ -87,8 +90,17 @@ def moving(other: tuple[Lab, dict[str, object]]) -> Moving:
     lab, variables = other
     assert playbook("site", variables).returncode == 0
     key = lab.hub("/key/generate", {"key_alias": "moving", "max_budget": 5.0})["key"]
-    settings = {"lab_profile": "containers", "hub_images": "build", "hub_subnet": "172.29.78"}
-    return Moving(lab, variables | settings, key)
+    return Moving(lab, variables | {"lab_profile": "containers", "hub_images": "build"}, key)
+
+
+@pytest.fixture(scope="module")
+def squatter(moving: Moving) -> Iterator[str]:
+    """First numbers of the network that the lab would choose first; somebody else's has them."""
+    prefix = next(lab_subnet.candidates(str(moving.lab.home)))
+    name = f"squatter-{os.getpid()}"
+    docker("network", "create", "--subnet", f"{prefix}.0/24", name)
+    yield prefix
+    docker("network", "rm", name)
 
 
 def test_check_mode_passes_where_there_is_no_lab_and_where_one_would_move(moving: Moving, lab_folder: Path) -> None:
@@ -101,6 +113,14 @@ def test_check_mode_passes_where_there_is_no_lab_and_where_one_would_move(moving
     moving.ask()
 
 
+def test_a_network_that_cannot_be_made_is_refused_before_anything_changes(moving: Moving, squatter: str) -> None:
+    run = moving.play(hub_subnet=squatter)
+    assert run.returncode != 0
+    assert f"hub_subnet='{squatter}': Docker's network squatter-{os.getpid()} has {squatter}.0/24" in run.stdout
+    moving.ask()
+
+
+@pytest.mark.usefixtures("squatter")
 def test_the_database_keys_and_journal_of_an_embedded_lab_are_carried_over(moving: Moving) -> None:
     for _ in range(3):
         moving.ask()
@@ -193,6 +213,13 @@ def test_down_keeps_the_data_and_up_brings_all_rows_back(moving: Moving) -> None
     up = moving.play()
     assert up.returncode == 0, up.stdout[-6000:]
     moving.wait_for_rows()
+
+
+def test_down_makes_nothing_anew_where_a_setup_has_failed(moving: Moving) -> None:
+    folders.remove("container", f"label=com.docker.compose.project={moving.project}")
+    down = moving.play("down")
+    assert down.returncode == 0, down.stdout
+    assert moving.containers() == {}
 
 
 def test_clean_removes_containers_volumes_network_and_folder(moving: Moving) -> None:

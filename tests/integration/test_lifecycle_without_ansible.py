@@ -8,7 +8,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible.module_utils import lab_docker, lab_subnet
 from tests.host.machine import build_images, engine_answers
 from tests.support.lab import ROOT, Lab, free_ports, wait_until
 
@@ -58,12 +58,10 @@ class Hub:
 
 
 @pytest.fixture(scope="module")
-def hub(lab: Lab) -> Iterator[Hub]:
+def hub(lab: Lab, folder: Path) -> Iterator[Hub]:
     """A hub by hand, in front of the runtime of the lab under test; the role `docker` has brought compose before."""
     images = build_images()
     gateway, database = images.values()
-    folder = Path(tempfile.mkdtemp(prefix="byhand-", dir="/var/tmp"))
-    folder.chmod(0o755)
     copy = folder / "litellm_hub"
     shutil.copytree(ROOT / "litellm_hub", copy, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     (copy / "runtime").mkdir()
@@ -81,7 +79,7 @@ def hub(lab: Lab) -> Iterator[Hub]:
         "LAB_NAME": name,
         "HUB_PORT": str(port),
         "POSTGRES_PORT": str(postgres),
-        "HUB_SUBNET": "172.29.77",
+        "HUB_SUBNET": lab_subnet.choose(name, lab_docker.networks("docker"), lab_subnet.routed()),
     }
     lines = (copy / ".env.example").read_text().splitlines()
     names = [line.partition("=")[0] for line in lines]
@@ -104,7 +102,6 @@ def hub(lab: Lab) -> Iterator[Hub]:
         made.compose("down", "-v")
         relay.terminate()
         relay.wait()
-        shutil.rmtree(folder)
 
 
 def test_it_answers_logs_and_refuses_a_wrong_key(hub: Hub) -> None:
