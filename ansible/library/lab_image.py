@@ -68,6 +68,7 @@ image:
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -78,6 +79,9 @@ from ansible.module_utils import lab_docker
 from ansible.module_utils.lab_versioned import digest_of, ignored
 
 SUITE = "bookworm"
+# debootstrap asks for each of its hundred packages once, and says this of those that did not come.
+INCOMPLETE = "Couldn't download packages"
+DOWNLOADS = 3
 # What a container never reads; two thirds of the base.
 LEFT_OUT = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"),
@@ -194,12 +198,18 @@ class Image:
                 "answers: -e hub_images=pull."
             )
         with tempfile.TemporaryDirectory(dir=self.params["workspace"]) as folder:
-            command = [program, "--variant=minbase", SUITE, f"{folder}/root", self.params["mirror"]]
-            code, words, _ = self.module.run_command(command)
+            cache, root = Path(folder, "cache"), Path(folder, "root")
+            cache.mkdir()
+            options = ["--variant=minbase", f"--cache-dir={cache}"]
+            for _ in range(DOWNLOADS):
+                code, words, _ = self.module.run_command([program, *options, SUITE, str(root), self.params["mirror"]])
+                if code == 0 or INCOMPLETE not in words:
+                    break
+                shutil.rmtree(root)  # it starts from nothing; the packages that came are in the cache
             if code != 0:
                 raise ImageError(f"debootstrap from {self.params['mirror']} failed:\n{words.strip()[-1500:]}")
             excluded = [f"--exclude=./{path}/*" for path in LEFT_OUT]
-            packing = subprocess.Popen(["tar", "-C", f"{folder}/root", *excluded, "-c", "."], stdout=subprocess.PIPE)
+            packing = subprocess.Popen(["tar", "-C", str(root), *excluded, "-c", "."], stdout=subprocess.PIPE)
             given = subprocess.run(
                 [self.engine.cli, "import", "-", self.params["base"]],
                 stdin=packing.stdout,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import tempfile
 import uuid
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.host.machine import docker, engine_answers
+from tests.support.lab import ROOT
 from tests.support.modules import run_module
 
 pytestmark = pytest.mark.skipif(not engine_answers(), reason="needs a Docker engine")
@@ -31,13 +33,14 @@ class Builder:
         (self.folder / "Dockerfile").write_text(RECIPE)
         (self.folder / "content").write_text(content)
 
-    def build(self, lab: str = "lab", recipe: str = "") -> dict[str, Any]:
+    def build(self, lab: str = "lab", recipe: str = "", **others: str) -> dict[str, Any]:
         if recipe:
             (self.folder / "Dockerfile").write_text(recipe)
         arguments = {"origin": "build", "reference": "unused:1", "target": TARGET, "base": BASE}
         places = {"context": self.folder, "workspace": self.folder, "ledger": self.folder / f"{lab}.json"}
         inputs = {"inputs": ["Dockerfile", "content"]}
-        return run_module("lab_image", {**arguments, **{name: str(path) for name, path in places.items()}, **inputs})
+        arguments |= {name: str(path) for name, path in places.items()}
+        return run_module("lab_image", {**arguments, **inputs, **others})
 
     def images(self) -> set[str]:
         return set(docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"genailabs/{TARGET}").split())
@@ -87,3 +90,24 @@ def test_a_build_that_fails_names_what_failed_and_leaves_nothing(builder: Builde
     assert "could not be built; nothing that runs was touched" in failed["msg"]
     assert "nothing-of-that-name" in failed["msg"]
     assert builder.images() == set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the base is root's to make")
+@pytest.mark.parametrize(("failures", "downloads", "complete"), [(0, 1, True), (2, 3, True), (9, 3, False)])
+def test_a_package_that_does_not_come_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, downloads: int, complete: bool
+) -> None:
+    monkeypatch.setenv("PATH", f"{ROOT / 'tests/doubles/debootstrap'}:{os.environ['PATH']}")
+    mirror = tmp_path / "mirror"
+    mirror.write_text(f"{failures}\n")
+    builder = Builder(tmp_path)
+    builder.write("one")
+    made = builder.build(base=f"{BASE}-{failures}", mirror=str(mirror))
+    try:
+        assert mirror.read_text().split()[1:].count("libmount1") == downloads
+        assert mirror.read_text().split()[1:].count("zlib1g") == 1, "what came is kept"
+        assert ("Couldn't download packages: libmount1" in made.get("msg", "")) is not complete
+        assert bool(docker("images", "-q", f"{BASE}-{failures}")) is complete
+    finally:
+        for image in (*builder.images(), *([f"{BASE}-{failures}"] if complete else [])):
+            docker("image", "rm", image)
