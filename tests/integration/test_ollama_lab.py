@@ -95,7 +95,8 @@ def test_a_model_that_the_runtime_lost_gives_that_reason_each_time(ollama: Lab, 
 
 
 def test_an_answer_cut_by_a_killed_runtime_is_an_error_and_the_runtime_comes_back(ollama: Lab):
-    body = {"model": "phi", "stream": True, "max_tokens": 1500, "messages": [{"role": "user", "content": "Count."}]}
+    story = {"messages": [{"role": "user", "content": "Write a very long story."}], "temperature": 0}  # never short
+    body = {"model": "phi", "stream": True, "max_tokens": 1500, **story}
     request = urllib.request.Request(
         f"{ollama.hub_url}/v1/chat/completions",
         data=json.dumps(body).encode(),
