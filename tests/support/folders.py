@@ -49,15 +49,17 @@ def remove_leftovers() -> None:
     in a container has its folder's name.
     """
     for folder in PARENT.glob(f"{PREFIX}*"):
-        with contextlib.suppress(BlockingIOError, PermissionError), held(folder):
+        # Another run's, another user's, or still being written to: the next run looks again.
+        with contextlib.suppress(OSError), held(folder):
             projects = [read_env(file)["LAB_NAME"] for name in ("hub.env", ".env") for file in folder.glob(f"*/{name}")]
-            if engine_answers():
+            engine = engine_answers()
+            if projects and not engine:
+                continue
+            subprocess.run(["pkill", "-KILL", "-f", f"{folder}/"], check=False)
+            if engine:
                 remove("container", f"name={folder.name}")
                 for project in projects:
                     remove_project(project)
-            elif projects:
-                continue
-            subprocess.run(["pkill", "-KILL", "-f", f"{folder}/"], check=False)
             shutil.rmtree(folder)
 
 
