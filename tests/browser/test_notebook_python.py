@@ -67,7 +67,7 @@ def test_a_tool_runs_when_it_is_allowed_and_not_when_it_is_denied(
     expect(call).to_contain_text("Bergen")
     call.get_by_role("button", name="Allow", exact=True).click()
     panel.expect_state("done")
-    assert "weather answered: It rains in Bergen." in panel.root.inner_text()
+    assert "weather answered: It rains in Bergen." in panel.text()
     [offered] = model.requests[-1]["tools"]
     assert offered["function"]["description"] == "Tell the weather of a city."
     panel.ask(CALL)
@@ -75,4 +75,5 @@ def test_a_tool_runs_when_it_is_allowed_and_not_when_it_is_denied(
     call.get_by_role("button", name="Deny", exact=True).click()
     panel.expect_state("done")
     expect(panel.calls.last).to_have_attribute("data-state", "denied")
-    assert panel.root.inner_text().count("It rains in Bergen.") == 1
+    assert "weather answered:" in panel.text()
+    assert "It rains" not in panel.text()
