@@ -101,6 +101,10 @@ class Preflight:
         self.engine = lab_docker.find()
         self.systemd = os.path.isdir(SYSTEMD)
 
+    def refuse(self, variable: str, value: object, why: str, remedy: str) -> None:
+        """Keep a problem with a variable for the report."""
+        self.problems.append(lab_settings.problem(variable, value, why, remedy))
+
     def installed(self, pattern: str) -> bool:
         """Whether the lab holds something already, as a path pattern below `lab_home`."""
         return any(Path(self.home).glob(pattern))
@@ -129,33 +133,27 @@ class Preflight:
         while not existing.exists():
             existing = existing.parent
         if not os.access(existing, os.W_OK | os.X_OK):
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_home",
-                    self.home,
-                    f"{existing} is not yours to write to",
-                    "Choose a folder of your own: -e lab_home=…",
-                )
+            self.refuse(
+                "lab_home",
+                self.home,
+                f"{existing} is not yours to write to",
+                "Choose a folder of your own: -e lab_home=…",
             )
         elif self.root and (closed := lab_host.unreachable_folder(self.home)):
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_home",
-                    self.home,
-                    f"the services' accounts cannot enter {closed}",
-                    f"Choose a folder outside it, or: chmod o+x {closed}",
-                )
+            self.refuse(
+                "lab_home",
+                self.home,
+                f"the services' accounts cannot enter {closed}",
+                f"Choose a folder outside it, or: chmod o+x {closed}",
             )
         need = RUNNING_NEED_MB if self.installed("venvs/gateway-*/.complete") else self.params["minimum_disk_mb"]
         free = shutil.disk_usage(existing).free // 2**20
         if free < need:
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_home",
-                    self.home,
-                    f"{free} MB of disk are free, {need} MB are needed",
-                    "Free some space, or choose a folder on another disk",
-                )
+            self.refuse(
+                "lab_home",
+                self.home,
+                f"{free} MB of disk are free, {need} MB are needed",
+                "Free some space, or choose a folder on another disk",
             )
         memory, need = lab_host.memory_available_mb(), self.params["minimum_memory_mb"]
         if memory < need and not os.path.exists(f"{self.home}/run/hub/supervisor.pid"):
@@ -182,13 +180,11 @@ class Preflight:
         if profile == "containers":
             self.check_containers()
         elif self.installed("hub.env") and not self.installed("data/postgres/16/PG_VERSION"):
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_profile",
-                    wanted,
-                    "this lab's database is in a Docker volume",
-                    "Use lab_profile=containers, or another lab_home",
-                )
+            self.refuse(
+                "lab_profile",
+                wanted,
+                "this lab's database is in a Docker volume",
+                "Use lab_profile=containers, or another lab_home",
             )
         return profile
 
@@ -200,13 +196,11 @@ class Preflight:
         elif not self.engine.compose and not self.root:
             missing = "Docker has no compose plugin (2.18 or newer)"
         if missing:
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_profile",
-                    "containers",
-                    missing,
-                    "Start or install it, become a member of its group, or use lab_profile=embedded",
-                )
+            self.refuse(
+                "lab_profile",
+                "containers",
+                missing,
+                "Start or install it, become a member of its group, or use lab_profile=embedded",
             )
 
     def choose_images(self, answering: dict[str, bool]) -> str:
@@ -227,13 +221,11 @@ class Preflight:
         if wanted != "auto":
             subnet, reason = wanted, "chosen by hub_subnet"
             for name, there in lab_subnet.overlapping(wanted, networks):
-                self.problems.append(
-                    lab_settings.problem(
-                        "hub_subnet",
-                        wanted,
-                        f"Docker's network {name} has {there}",
-                        "Leave it out, and a free one is chosen; or name another",
-                    )
+                self.refuse(
+                    "hub_subnet",
+                    wanted,
+                    f"Docker's network {name} has {there}",
+                    "Leave it out, and a free one is chosen; or name another",
                 )
         elif own:
             subnet, reason = lab_subnet.prefix_of(own[0]), "this lab has it already"
@@ -271,13 +263,11 @@ class Preflight:
             reason = "the first one that is new enough" + (" and open to the services' accounts" if self.root else "")
         python = lab_host.find_python(candidates, MINIMUM_PYTHON, for_other_accounts=self.root)
         if python is None:
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_python",
-                    wanted,
-                    "no Python 3.11 or newer that the services can run",
-                    "Install one, on Debian: apt-get install python3; or name it: -e lab_python=/usr/bin/python3.12",
-                )
+            self.refuse(
+                "lab_python",
+                wanted,
+                "no Python 3.11 or newer that the services can run",
+                "Install one, on Debian: apt-get install python3; or name it: -e lab_python=/usr/bin/python3.12",
             )
             return ""
         self.choices.append(f"python    {python}: {reason} (override: lab_python)")
@@ -298,54 +288,44 @@ class Preflight:
             if inodes := lab_host.listening_inodes(int(value)):
                 holder = lab_host.holder_of(inodes)
                 if holder is None or lab_host.lab_of(holder) != self.home:
-                    self.problems.append(
-                        lab_settings.problem(
-                            variable,
-                            int(value),
-                            f"the port is taken by {lab_host.describe_holder(holder)}",
-                            f"Stop it, or choose another port: -e {variable.split('+')[0]}=…",
-                        )
+                    self.refuse(
+                        variable,
+                        int(value),
+                        f"the port is taken by {lab_host.describe_holder(holder)}",
+                        f"Stop it, or choose another port: -e {variable.split('+')[0]}=…",
                     )
             elif not self.problems and not lab_host.can_bind(str(settings["lab_bind_address"]), int(value)):
-                self.problems.append(
-                    lab_settings.problem(
-                        "lab_bind_address",
-                        settings["lab_bind_address"],
-                        f"{variable} {value} cannot be opened on it",
-                        "Use 127.0.0.1, or an address of this host",
-                    )
+                self.refuse(
+                    "lab_bind_address",
+                    settings["lab_bind_address"],
+                    f"{variable} {value} cannot be opened on it",
+                    "Use 127.0.0.1, or an address of this host",
                 )
 
     def check_libraries(self, runtime: str) -> None:
         if runtime == "llama_cpp" and ctypes.util.find_library("gomp") is None:
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_runtime",
-                    runtime,
-                    "llama.cpp needs the library libgomp, which is not here",
-                    "Install it, on Debian and Ubuntu: apt-get install libgomp1",
-                )
+            self.refuse(
+                "lab_runtime",
+                runtime,
+                "llama.cpp needs the library libgomp, which is not here",
+                "Install it, on Debian and Ubuntu: apt-get install libgomp1",
             )
         unpacks = shutil.which("zstd") or importlib.util.find_spec("zstandard")
         if runtime == "ollama" and not unpacks and not self.installed("ollama/*/bin/ollama"):
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_runtime",
-                    runtime,
-                    "its archive needs the program zstd, which is not here",
-                    "Install it, on Debian and Ubuntu: apt-get install zstd",
-                )
+            self.refuse(
+                "lab_runtime",
+                runtime,
+                "its archive needs the program zstd, which is not here",
+                "Install it, on Debian and Ubuntu: apt-get install zstd",
             )
 
     def check_runtime_models(self, runtime: str) -> None:
         if not any(entry.get(runtime) for entry in self.settings["lab_models"]):
-            self.problems.append(
-                lab_settings.problem(
-                    "lab_runtime",
-                    runtime,
-                    "no model of the catalogue has a source for it",
-                    f"Add {runtime} to an entry of lab_models, or choose the other runtime",
-                )
+            self.refuse(
+                "lab_runtime",
+                runtime,
+                "no model of the catalogue has a source for it",
+                f"Add {runtime} to an entry of lab_models, or choose the other runtime",
             )
 
     def run(self, module) -> dict:
