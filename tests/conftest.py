@@ -11,7 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 import ansible.module_utils
-from tests.doubles.scripted_model import NAME, scripted_model
+from tests.doubles import counted_model, scripted_model
 from tests.support import folders
 from tests.support.gateway import Gateway, another_gateway
 from tests.support.lab import ROOT, Lab, catalogue, free_ports, playbook
@@ -141,11 +141,16 @@ def gateway_env(lab: Lab) -> GatewayEnv:
 
 @pytest.fixture(scope="session")
 def scripted_gateway(lab: Lab, gateway_env: GatewayEnv, lab_folder: Path) -> Iterator[tuple[Gateway, ScriptedHub]]:
-    """A real gateway that also has the model `scripted`, which does what prompts tell it, and that model's double."""
+    """A real gateway with further models, and the first one's double.
+
+    `scripted` does what prompts tell it, `counted` answers on every path.
+    """
     folder = lab_folder / "scripted"
     folder.mkdir()
-    with scripted_model() as model, another_gateway(lab, gateway_env, folder, {NAME: model.url}) as gateway:
-        yield gateway, model
+    with scripted_model.scripted_model() as scripted, counted_model.counted_model() as counted:
+        runtimes = {scripted_model.NAME: scripted.url, counted_model.NAME: counted.url}
+        with another_gateway(lab, gateway_env, folder, runtimes) as gateway:
+            yield gateway, scripted
 
 
 @pytest.fixture(scope="session")

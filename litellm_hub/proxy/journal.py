@@ -2,7 +2,8 @@
 
 An entry is one line: eight hex digits of CRC-32, a space, a JSON object, a newline. A line that fails its
 checksum is skipped, so the torn end of a killed process harms nothing else. Every process starts a new
-segment file, and a segment is deleted when all its entries are applied.
+segment file. A segment whose entries are all settled is renamed (`.done`), and deleted when the ledger in the
+database has forgotten it: whatever is read again after a crash is still known there.
 """
 
 import contextlib
@@ -17,11 +18,10 @@ import threading
 import time
 import uuid
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +36,18 @@ class JournalError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Locator:
-    """Where an entry lies: segment file name, offset and length in bytes (newline included)."""
+class Place:
+    """Where an entry lies: segment file, offset and length in bytes (newline included), and since when (Unix time)."""
 
     segment: str
     offset: int
     length: int
+    since: float
 
 
 def encode(entry: Mapping[str, Any]) -> bytes:
-    """Return `entry` as one journal line; dates become ISO 8601 text, other foreign objects their `str`."""
-    body = json.dumps(entry, default=_plain, separators=(",", ":")).encode("ascii")
+    """Return `entry` as one journal line."""
+    body = json.dumps(entry, separators=(",", ":")).encode("ascii")
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
@@ -61,10 +62,6 @@ def decode(line: bytes) -> dict[str, Any]:
         raise ValueError("checksum differs")
     entry: dict[str, Any] = json.loads(body)
     return entry
-
-
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 class Journal:
@@ -85,15 +82,15 @@ class Journal:
             JournalError: The directory cannot be used, or another process holds it.
         """
         self.directory = directory
+        self.set_aside_count = 0
+        self.arrived = threading.Event()  # set with each entry, for whoever applies them
         self._segment_bytes = segment_bytes
-        self._pending: deque[Locator] = deque()
-        self._open_entries: Counter[str] = Counter()  # per segment: entries not yet applied
+        self._waiting: dict[Place, None] = {}  # in the order of their arrival
+        self._unsettled: Counter[str] = Counter()  # entries of each segment
         self._damaged: set[str] = set()
         self._guard = threading.Lock()
         self._inbox: queue.SimpleQueue[tuple[bytes, Future[None]] | None] = queue.SimpleQueue()
-        self._file = -1
-        self._segment = ""
-        self._size = 0
+        self._file, self._segment, self._size = -1, "", 0
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
@@ -111,12 +108,12 @@ class Journal:
         self._inbox.put((encode(entry), future))
         return future
 
-    def waiting(self, limit: int) -> list[Locator]:
-        """Return the places of the oldest entries not yet applied, at most `limit`."""
+    def waiting(self) -> list[Place]:
+        """Return the places of the entries that are not settled, the oldest first."""
         with self._guard:
-            return list(itertools.islice(self._pending, limit))
+            return list(self._waiting)
 
-    def read(self, places: Iterable[Locator]) -> list[dict[str, Any]]:
+    def read(self, places: Iterable[Place]) -> list[dict[str, Any]]:
         """Return the entries at `places`.
 
         Raises:
@@ -128,25 +125,32 @@ class Journal:
                 entries += [decode(os.pread(file.fileno(), place.length, place.offset)) for place in group]
         return entries
 
-    def settle(self, count: int) -> bool:
-        """Forget the `count` oldest entries, which are applied; return whether a segment was deleted."""
+    def settle(self, places: Iterable[Place]) -> None:
+        """Forget entries, which are applied or set aside."""
         with self._guard:
-            for _ in range(count):
-                self._open_entries[self._pending.popleft().segment] -= 1
-            return self._delete_finished()
+            for place in places:
+                del self._waiting[place]
+                self._unsettled[place.segment] -= 1
+            self._finish_segments()
 
-    def reject(self, entry: Mapping[str, Any], reason: str) -> None:
-        """Put an entry that the database refuses for its data into the file `rejected`, with the reason."""
+    def set_aside(self, entry: Mapping[str, Any], reason: str) -> None:
+        """Put an entry that the database refuses into the file `rejected.jsonl`, with the reason."""
         target = os.open(self.directory / "rejected.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(target, encode({"reason": reason, "entry": entry}))
             os.fsync(target)
         finally:
             os.close(target)
+        self.set_aside_count += 1
 
-    def segments(self) -> list[str]:
-        """Return the names of the segments that exist."""
-        return sorted(path.name for path in self.directory.glob("*.journal"))
+    def finished(self) -> list[str]:
+        """Return the names of the segments whose entries the ledger may forget."""
+        return [path.with_suffix(".journal").name for path in self.directory.glob("*.done")]
+
+    def delete(self, segments: Iterable[str]) -> None:
+        """Delete finished segments, which the ledger has forgotten."""
+        for name in segments:
+            (self.directory / name).with_suffix(".done").unlink()
 
     def close(self) -> None:
         """Write what waits, and let another process have the directory."""
@@ -155,32 +159,34 @@ class Journal:
         if self._file >= 0:
             os.close(self._file)
         self._segment = ""
-        self._delete_finished()
+        self._finish_segments()
         os.close(self._lock)
 
     def _recover(self) -> None:
-        for segment in self.segments():
-            places = list(self._scan(segment))
-            self._pending += places
-            self._open_entries[segment] = len(places)
-        if self._pending:
-            log.warning("Usage journal: %d entries of an earlier run are applied first", len(self._pending))
-        self._delete_finished()
+        for path in sorted(self.directory.glob("*.journal")):
+            for place in self._scan(path):
+                self._waiting[place] = None
+                self._unsettled[path.name] += 1
+        rejected = self.directory / "rejected.jsonl"
+        self.set_aside_count = len(rejected.read_bytes().splitlines()) if rejected.exists() else 0
+        if self._waiting:
+            log.warning("Usage journal: %d entries of an earlier run are applied first", len(self._waiting))
+        self._finish_segments()
 
-    def _scan(self, segment: str) -> Iterator[Locator]:
-        offset = 0
-        with (self.directory / segment).open("rb") as file:
+    def _scan(self, path: Path) -> Iterator[Place]:
+        offset, since = 0, path.stat().st_mtime
+        with path.open("rb") as file:
             for line in file:
                 try:
                     decode(line)
                 except ValueError:
                     if line.endswith(b"\n"):
-                        self._damaged.add(segment)
-                        log.error("Usage journal: %s is damaged at byte %d; a copy is kept", segment, offset)
+                        self._damaged.add(path.name)
+                        log.error("Usage journal: %s is damaged at byte %d; a copy is kept", path.name, offset)
                     else:
-                        log.warning("Usage journal: %s ends in an entry that was never finished", segment)
+                        log.warning("Usage journal: %s ends in an entry that was never finished", path.name)
                 else:
-                    yield Locator(segment, offset, len(line))
+                    yield Place(path.name, offset, len(line), since)
                 offset += len(line)
 
     def _run(self) -> None:
@@ -202,6 +208,7 @@ class Journal:
             else:
                 for _, future in writes:
                     future.set_result(None)
+                self.arrived.set()
 
     def _write(self, lines: list[bytes]) -> None:
         if not lines:
@@ -216,11 +223,12 @@ class Journal:
         except OSError:
             self._abandon_segment()
             raise
+        now = time.time()
         with self._guard:
             for line in lines:
-                self._pending.append(Locator(self._segment, self._size, len(line)))
+                self._waiting[Place(self._segment, self._size, len(line), now)] = None
                 self._size += len(line)
-            self._open_entries[self._segment] += len(lines)
+            self._unsettled[self._segment] += len(lines)
 
     def _begin_segment(self) -> None:
         name = f"{time.time_ns():020d}.journal"
@@ -230,7 +238,7 @@ class Journal:
                 os.close(self._file)
             self._file, self._segment, self._size = file, name, 0
             _sync_directory(self.directory)
-            self._delete_finished()
+            self._finish_segments()
 
     def _abandon_segment(self) -> None:
         # After a failed sync nobody knows what is on disk: nothing is ever appended behind it.
@@ -240,17 +248,20 @@ class Journal:
         with self._guard:
             self._file, self._segment = -1, ""
 
-    def _delete_finished(self) -> bool:
-        finished = [name for name in self.segments() if name != self._segment and self._open_entries.get(name, 0) == 0]
-        for name in finished:
-            path = self.directory / name
-            path.rename(path.with_suffix(".damaged")) if name in self._damaged else path.unlink()
-            self._open_entries.pop(name, None)
+    def _finish_segments(self) -> None:
+        finished = [path for path in self.directory.glob("*.journal") if self._is_finished(path.name)]
+        for path in finished:
+            if path.name in self._damaged:
+                os.link(path, path.with_suffix(".damaged"))
+            path.rename(path.with_suffix(".done"))
+            self._unsettled.pop(path.name, None)
         if finished:
-            # The ledger forgets a segment only after its deletion is certain; otherwise a power failure
+            # The ledger forgets a segment only after its renaming is certain; otherwise a power failure
             # could bring back entries that the ledger no longer knows.
             _sync_directory(self.directory)
-        return bool(finished)
+
+    def _is_finished(self, segment: str) -> bool:
+        return segment != self._segment and self._unsettled.get(segment, 0) == 0
 
 
 def _lock(path: Path) -> int:

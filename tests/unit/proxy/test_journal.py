@@ -31,7 +31,7 @@ def write(journal: Journal, *names: str) -> None:
 
 
 def ids(journal: Journal) -> list[str]:
-    return [entry["id"] for entry in journal.read(journal.waiting(1000))]
+    return [entry["id"] for entry in journal.read(journal.waiting())]
 
 
 def crashed(folder: Path) -> None:
@@ -73,26 +73,40 @@ def test_a_damaged_line_is_skipped_and_its_file_kept(journal: Journal, folder: P
     crashed(folder)
     again = Journal(folder)
     assert ids(again) == ["a", "c"]
-    assert again.settle(2)
+    again.settle(again.waiting())
     assert not list(folder.glob("*.journal"))
     assert [path.stem for path in folder.glob("*.damaged")] == [segment.stem]
     again.close()
 
 
-def test_a_segment_is_deleted_when_all_its_entries_are_applied(folder: Path) -> None:
+def test_a_segment_is_finished_when_all_its_entries_are_settled_and_deleted_when_told(folder: Path) -> None:
     journal = Journal(folder, segment_bytes=1)
-    write(journal, "a")
-    write(journal, "b")
-    write(journal, "c")
-    first, second, third = journal.segments()
-    assert journal.settle(1)
-    assert journal.segments() == [second, third]
-    assert journal.settle(1)
-    assert not journal.settle(1)  # the newest is still written to
-    assert journal.segments() == [third]
+    for name in ("a", "b", "c"):
+        write(journal, name)
+    first, second, third = sorted(path.name for path in folder.glob("*.journal"))
+    journal.settle(journal.waiting()[:1])
+    assert journal.finished() == [first]
+    journal.delete([first])
+    assert journal.finished() == []
+    journal.settle(journal.waiting()[1:])  # the newest is still written to
+    assert ids(journal) == ["b"]
+    assert journal.finished() == []
+    journal.settle(journal.waiting())
+    assert journal.finished() == [second]
+    assert [path.name for path in folder.glob("*.journal")] == [third]
     journal.close()
-    assert journal.segments() == []
-    assert first < second < third
+    assert sorted(journal.finished()) == [second, third]
+
+
+def test_segments_that_the_ledger_has_not_forgotten_are_found_again(folder: Path) -> None:
+    journal = Journal(folder)
+    write(journal, "a")
+    journal.settle(journal.waiting())
+    journal.close()
+    again = Journal(folder)
+    assert ids(again) == []
+    assert len(again.finished()) == 1
+    again.close()
 
 
 def test_closing_keeps_what_was_not_applied(journal: Journal, folder: Path) -> None:
@@ -110,7 +124,7 @@ def test_two_processes_never_use_one_directory(journal: Journal, folder: Path) -
 
 def test_files_are_for_their_owner_alone(journal: Journal, folder: Path) -> None:
     write(journal, "a")
-    journal.reject({"id": "a"}, "why")
+    journal.set_aside({"id": "a"}, "why")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
@@ -141,7 +155,7 @@ def test_a_full_disk_fails_the_call_and_is_got_over(
 
 
 def test_after_a_failed_sync_nothing_is_appended_to_that_file(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(journal, "a")
 
@@ -153,7 +167,7 @@ def test_after_a_failed_sync_nothing_is_appended_to_that_file(
         with pytest.raises(JournalError, match="Input/output error"):
             write(journal, "b")
     write(journal, "c")
-    assert len(journal.segments()) == 2
+    assert len(list(folder.glob("*.journal"))) == 2
     assert ids(journal) == ["a", "c"]
 
 
@@ -173,3 +187,12 @@ def test_any_text_survives_as_one_line() -> None:
     entry = {"id": "zeile\nzwei \x00 \ud800 ✓"}
     assert encode(entry).count(b"\n") == 1
     assert decode(encode(entry)) == entry
+
+
+def test_entries_set_aside_are_counted_over_restarts(journal: Journal, folder: Path) -> None:
+    journal.set_aside({"id": "a"}, "why")
+    crashed(folder)
+    again = Journal(folder)
+    again.set_aside({"id": "b"}, "why")
+    assert again.set_aside_count == 2
+    again.close()
