@@ -117,6 +117,7 @@ class Preflight:
         for variable in ("hub_gateway_digest", "hub_database_digest"):
             self.problems += lab_settings.check_digest(variable, settings[variable])
         self.problems += lab_settings.check_subnet(str(settings["hub_subnet"]))
+        self.problems += lab_settings.check_origins(settings["hub_cors_origins"])
         self.problems += lab_settings.check_home(self.home)
         self.problems += lab_settings.check_address(str(settings["lab_bind_address"]))
         self.problems += lab_settings.check_catalogue(settings["lab_models"])

@@ -9,6 +9,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 HOME = re.compile(r"/[A-Za-z0-9._/-]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 LONGEST_HOME = 75  # a Unix socket below it must stay under the kernel's 107 characters
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 PROFILES = ("auto", "embedded", "containers")
 HUB_IMAGES = ("auto", "pull", "build")
 DIGEST = re.compile(r"(sha256:[0-9a-f]{64})?")
@@ -57,6 +58,14 @@ def check_subnet(subnet: str) -> list[str]:
         pass
     remedy = "Use auto, or three numbers such as 172.16.41"
     return [problem("hub_subnet", subnet, "not the start of a private network", remedy)]
+
+
+def check_origins(origins: object) -> list[str]:
+    """Web origins are scheme, host and port, as browsers send them."""
+    remedy = "Use one such as https://chat.example.org, without a path"
+    listed = origins if isinstance(origins, list) else [origins]
+    wrong = [origin for origin in listed if not ORIGIN.fullmatch(str(origin))]
+    return [problem("hub_cors_origins", origin, "not a web origin", remedy) for origin in wrong]
 
 
 def check_digest(variable: str, value: str) -> list[str]:

@@ -4,13 +4,32 @@ LiteLLM compares the database with its schema at every start by a command that h
 arguments, where every user of the machine can read it. The lab's migrations make that comparison needless.
 """
 
-from litellm.proxy import proxy_cli
-from litellm.proxy.db import check_migration
+import os
+
+_ORIGINS = "LITELLM_CORS_ORIGINS"
+# A list of no origins: LiteLLM takes an unset or empty variable for everybody.
+_NOBODY = ","
+if not os.environ.get(_ORIGINS, "").strip():
+    os.environ[_ORIGINS] = _NOBODY
+# Pages of the origins that are named send keys, never the Admin UI's cookie.
+os.environ.setdefault("LITELLM_CORS_ALLOW_CREDENTIALS", "false")
+
+from litellm.proxy import proxy_cli  # noqa: E402 - LiteLLM reads the variables above when it is imported
+from litellm.proxy._types import LiteLLMRoutes  # noqa: E402
+from litellm.proxy.db import check_migration  # noqa: E402
+from litellm.proxy.proxy_server import app, origins  # noqa: E402
+
+from litellm_hub.proxy.entry import Entry  # noqa: E402
+
+# Other names of the five calls' paths, and LiteLLM's ways to other servers that its own list lacks.
+ALIASES = ("/engines", "/queue", "/claude_code_gateway", "/plugin-proxy", "/v1beta", "/interactions")
 
 
 def main() -> None:
     """Run the proxy with LiteLLM's own command line."""
     check_migration.check_prisma_schema_diff = lambda db_url=None: None
+    closed = (*LiteLLMRoutes.mapped_pass_through_routes.value, *ALIASES)
+    app.add_middleware(Entry, closed=closed, origins=origins)
     proxy_cli.run_server()
 
 

@@ -81,3 +81,14 @@ def test_a_number_is_checked(value, word):
 def test_a_wrong_choice_names_the_right_ones():
     [problem] = lab_settings.check_choice("lab_runtime", "vllm", lab_settings.RUNTIMES)
     assert problem == "lab_runtime='vllm': no such choice. Use one of: auto, ollama, llama_cpp"
+
+
+@pytest.mark.parametrize("origin", ["*", "null", "https://a.example/path", "a.example", "https://a,https://b", ""])
+def test_a_web_origin_is_scheme_host_and_port(origin):
+    assert "hub_cors_origins" in lab_settings.check_origins([origin])[0]
+    assert "hub_cors_origins" in lab_settings.check_origins(origin)[0]
+
+
+def test_sound_web_origins_pass():
+    assert lab_settings.check_origins([]) == []
+    assert lab_settings.check_origins(["https://chat.example.org", "http://127.0.0.1:8888"]) == []
