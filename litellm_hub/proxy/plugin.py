@@ -8,6 +8,7 @@ import atexit
 import importlib.metadata
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from litellm.proxy import proxy_server
 from litellm.proxy._types import ProxyException
 
-from litellm_hub.proxy import guards, hooks, rows
+from litellm_hub.proxy import guards, hooks, readiness, rows
 from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
 from litellm_hub.proxy.writer import Writer
@@ -58,8 +59,16 @@ def _install() -> LabHandler:
     guards.install_stream_guard(CustomStreamWrapper)
     litellm.global_disable_no_log_param = True  # a caller could otherwise switch off the log of its own calls
     lab = LabHandler(journal, proxy_server, rows, ContextLengthExceeded)
-    if warning := untested_version():
-        log.warning("%s", warning)
+    untested = untested_version()
+    if untested:
+        log.warning("%s", untested)
+
+    def state() -> Mapping[str, object]:
+        found = writer.state()
+        unpriced = f"{lab.unpriced} answers had no price by LiteLLM: the catalogue's was taken" if lab.unpriced else ""
+        return {**found, "warnings": [text for text in (*found["warnings"], untested, unpriced) if text]}
+
+    readiness.SOURCES.append(state)
     return lab
 
 
