@@ -1,15 +1,14 @@
 """What to say when an answer that has begun goes wrong: in words, with a status that says whose fault it is."""
 
 import re
-from collections.abc import Iterator
 
 import httpx
-import litellm
 from litellm.exceptions import APIError
 
-from litellm_hub.proxy.runtime import BROKEN, CRASHED, SILENT, RuntimeIdleError
+from litellm_hub.proxy.runtime import BROKEN, CRASHED, SILENT
 
 _BROKEN_LINE = re.compile(r"Got unexpected response from Ollama: \{'error': (?P<quote>['\"])(?P<error>.*?)(?P=quote)\}")
+_SILENCE = re.compile(rf"{SILENT} [^.]*\.")
 
 
 class RuntimeFailedError(APIError):
@@ -29,11 +28,8 @@ def runtime_failure(error: Exception) -> RuntimeFailedError | None:
     text = str(getattr(error, "message", "") or error)
     if CRASHED in text:
         return _failed(error, httpx.codes.BAD_GATEWAY, BROKEN)
-    for cause in _causes(error):
-        if isinstance(cause, RuntimeIdleError):
-            return _failed(error, httpx.codes.GATEWAY_TIMEOUT, str(cause))
-        if isinstance(cause, litellm.Timeout | httpx.TimeoutException):
-            return _failed(error, httpx.codes.GATEWAY_TIMEOUT, SILENT)
+    if silence := _SILENCE.search(text):
+        return _failed(error, httpx.codes.GATEWAY_TIMEOUT, silence[0])
     if _status(error) >= httpx.codes.INTERNAL_SERVER_ERROR:
         return None
     line = _BROKEN_LINE.search(text)
@@ -48,13 +44,3 @@ def _failed(error: Exception, status: int, words: str) -> RuntimeFailedError:
 def _status(error: Exception) -> int:
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else 500
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what led to it."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = getattr(current, "original_exception", None) or current.__cause__ or current.__context__

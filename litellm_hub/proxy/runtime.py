@@ -22,7 +22,7 @@ log = logging.getLogger("litellm_hub.runtime")
 
 CRASHED = "an error was encountered while running the model"  # Ollama; what follows is just the last line of a log
 BROKEN = "The model's runtime failed while it worked on the call."
-SILENT = "The model's runtime was silent for too long."
+SILENT = "The model's runtime was silent for"
 QUIET = 30.0  # seconds of silence after which a runtime is asked, and for which it must deny any work
 _ASK_EVERY = 5.0
 _ASK_TIMEOUT = 10.0
@@ -37,8 +37,8 @@ _T = TypeVar("_T")
 _reused: ContextVar[list[bool] | None] = ContextVar("lab_reused_connection", default=None)
 
 
-class RuntimeIdleError(httpx.ReadTimeout):
-    """The runtime is silent and says itself that it is not working on the call."""
+class RuntimeSilentError(httpx.ReadTimeout):
+    """The runtime was silent for too long, or says itself that it is not working on the call."""
 
 
 class RuntimeTransport(httpx.AsyncBaseTransport):
@@ -75,16 +75,19 @@ class RuntimeTransport(httpx.AsyncBaseTransport):
         """
         try:
             return await self._answered(request)
-        except RuntimeIdleError as error:
+        except RuntimeSilentError as error:
             return _answer(request, httpx.codes.GATEWAY_TIMEOUT, str(error))
-        except httpx.TimeoutException:
-            return _answer(request, httpx.codes.GATEWAY_TIMEOUT, SILENT)
         except httpx.RequestError as error:
             if isinstance(error.__cause__, aiohttp.ClientConnectorError):
                 return _answer(request, httpx.codes.SERVICE_UNAVAILABLE, "The model's runtime does not answer.")
             return _answer(
                 request, httpx.codes.BAD_GATEWAY, "The model's runtime closed the connection before it had answered."
             )
+
+    async def aclose(self) -> None:
+        """Close what is kept open; a later request opens it anew."""
+        for transport in (self._kept, self._fresh):
+            await transport.aclose()
 
     async def _answered(self, request: httpx.Request) -> httpx.Response:
         watch = _Watch(request, self._questions, self._quiet)
@@ -136,7 +139,7 @@ class _Watch:
         """Await something from the runtime.
 
         Raises:
-            RuntimeIdleError: The runtime does not work on it.
+            RuntimeSilentError: It does not come.
         """
         self._since = self._loop.time()
         scope = asyncio.timeout(None)
@@ -144,14 +147,18 @@ class _Watch:
             async with scope:
                 self._scope = scope
                 return await awaited
+        except httpx.TimeoutException:
+            raise self._silent() from None
         except TimeoutError:
             if not scope.expired():
                 raise
-            seconds = round(self._loop.time() - self._since)
-            message = f"The model's runtime was silent for {seconds} s and is not working on the call."
-            raise RuntimeIdleError(message, request=self._request) from None
+            raise self._silent(" and is not working on the call") from None
         finally:
             self._scope = None
+
+    def _silent(self, more: str = "") -> RuntimeSilentError:
+        message = f"{SILENT} {self._loop.time() - self._since:.0f} s{more}."
+        return RuntimeSilentError(message, request=self._request)
 
     def stop(self) -> None:
         """End the watch."""
