@@ -18,8 +18,10 @@ from litellm.proxy import proxy_server
 from litellm.proxy._types import ProxyException
 
 from litellm_hub.proxy import guards, hooks, readiness, rows
+from litellm_hub.proxy.accounts import Accounts
 from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
+from litellm_hub.proxy.runtime import RuntimeTransport
 from litellm_hub.proxy.writer import Writer
 
 log = logging.getLogger("litellm_hub.journal")
@@ -27,16 +29,17 @@ log = logging.getLogger("litellm_hub.journal")
 TESTED_LITELLM = "1.106.2"
 
 
-class ContextLengthExceeded(ProxyException):
-    """The proxy's form of the context guard's refusal, with OpenAI's error code."""
+class Refused(ProxyException):
+    """The proxy's form of a guard's refusal, with a code for programs."""
 
-    def __init__(self, error: guards.ContextLengthError) -> None:
+    def __init__(self, error: guards.RefusedError) -> None:
         """Take over the guard's message."""
-        super().__init__(message=str(error), type="invalid_request_error", param="messages", code=400)
+        super().__init__(message=str(error), type="invalid_request_error", param=error.param, code=400)
+        self._code = error.code
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error body; LiteLLM's own `code` is the HTTP status."""
-        return {**super().to_dict(), "code": "context_length_exceeded"}
+        return {**super().to_dict(), "code": self._code}
 
 
 def untested_version() -> str:
@@ -58,18 +61,24 @@ def _install() -> LabHandler:
     atexit.register(writer.stop)  # runs before the journal's end
     guards.install_stream_guard(CustomStreamWrapper)
     litellm.global_disable_no_log_param = True  # a caller could otherwise switch off the log of its own calls
-    lab = LabHandler(journal, proxy_server, rows, ContextLengthExceeded)
+    transport = RuntimeTransport()
+    transport.install()
+    accounts = Accounts(journal, proxy_server, rows)
     untested = untested_version()
     if untested:
         log.warning("%s", untested)
 
     def state() -> Mapping[str, object]:
         found = writer.state()
-        unpriced = f"{lab.unpriced} answers had no price by LiteLLM: the catalogue's was taken" if lab.unpriced else ""
+        unpriced = (
+            f"{accounts.unpriced} answers had no price by LiteLLM: the catalogue's was taken"
+            if accounts.unpriced
+            else ""
+        )
         return {**found, "warnings": [text for text in (*found["warnings"], untested, unpriced) if text]}
 
     readiness.SOURCES.append(state)
-    return lab
+    return LabHandler(accounts, proxy_server, Refused, transport)
 
 
 hooks.installed = handler = hooks.installed or _install()

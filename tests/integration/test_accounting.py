@@ -222,7 +222,7 @@ def test_budgets_of_key_window_user_team_and_member_end_in_the_same_sum(hub: Hub
     total = ANSWER_COST * len(calls)
     for statement, of in (
         ('SELECT spend FROM "LiteLLM_TeamTable" WHERE team_id = %s', team_id),
-        ('SELECT total_spend FROM "LiteLLM_TeamMembership" WHERE team_id = %s', team_id),
+        ('SELECT total_spend FROM "LiteLLM_TeamMembership" WHERE user_id = %s', user),
         ('SELECT sum(spend) FROM "LiteLLM_DailyTeamSpend" WHERE team_id = %s', team_id),
         ('SELECT spend FROM "LiteLLM_BudgetWindowSpend" WHERE entity_id = %s', team_id),
         ('SELECT spend FROM "LiteLLM_BudgetWindowSpend" WHERE entity_id = %s', paying.caller.token),

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from litellm_hub.proxy import hooks
+from litellm_hub.proxy import accounts
+from litellm_hub.proxy.accounts import Accounts, UsageNotRecordedError
 from litellm_hub.proxy.guards import ContextLengthError, CutAnswerError
-from litellm_hub.proxy.hooks import TICKET, LabHandler, UsageNotRecordedError
+from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
 
 pytestmark = pytest.mark.anyio
@@ -65,10 +66,12 @@ class Rows:
         row = {"api_key": "key", "team_id": "", "user": "", "spend": 0.25, "request_tags": [], "prompt_tokens": 7}
         return {"id": "1", "row": {**row, **details.get("row", {})}, "project": None, "windows": []}
 
-    def succeeded(self, details: dict[str, Any], *_: Any) -> tuple[dict[str, Any], bool]:
+    def succeeded(self, details: dict[str, Any], answer: Any, *_: Any) -> tuple[dict[str, Any], bool]:
         if "broken" in details:
             raise ValueError("LiteLLM says nothing of it")
-        return self.entry(details), False
+        entry = self.entry(details)
+        entry["row"] |= (answer or {}).get("usage", {})
+        return entry, False
 
     def failed(self, request: dict[str, Any], *_: Any) -> dict[str, Any]:
         return self.entry(request)
@@ -91,11 +94,16 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def handler(journal: Journal, proxy: Proxy) -> LabHandler:
-    return LabHandler(journal, proxy, Rows(), lambda error: RefusedError(str(error)))
+    transport = SimpleNamespace(give_client=lambda call: None)
+    refuse = lambda error: RefusedError(str(error))  # noqa: E731 - a class of the proxy's
+    return LabHandler(Accounts(journal, proxy, Rows()), proxy, refuse, transport)  # type: ignore[arg-type]
 
 
 def request(**body: Any) -> dict[str, Any]:
-    call = SimpleNamespace(model_call_details={"custom_llm_provider": "openai"}, enqueue_deferred_logging=None)
+    details = {"custom_llm_provider": "openai", "call_type": "acompletion"}
+    call = SimpleNamespace(
+        model_call_details=details, enqueue_deferred_logging=None, start_time=NOW, litellm_call_id="call"
+    )
     return {"model": "small", "litellm_logging_obj": call, "fired": lambda: None, **body}
 
 
@@ -106,7 +114,7 @@ async def begun(handler: LabHandler, call_type: str = "acompletion", **body: Any
 
 
 async def logged(handler: LabHandler, data: dict[str, Any], **details: Any) -> None:
-    details = {"call_type": "acompletion", **data["litellm_logging_obj"].model_call_details, **details}
+    details = {**data["litellm_logging_obj"].model_call_details, **details}
     await handler.async_log_success_event(details, None, NOW, NOW)
 
 
@@ -207,7 +215,7 @@ async def test_an_entry_that_cannot_be_written_withholds_the_answer(
 
 
 async def test_no_entry_in_time_withholds_the_answer(handler: LabHandler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "RECORD_SECONDS", 0.01)
+    monkeypatch.setattr(accounts, "RECORD_SECONDS", 0.01)
     with pytest.raises(UsageNotRecordedError, match=r"no entry within 0\.01 s"):
         await handler.async_post_call_success_hook(await begun(handler), None, {})
 
@@ -234,7 +242,7 @@ async def test_a_call_is_charged_with_its_reservation_and_its_windows(
 async def test_a_stalled_database_does_not_hold_the_answer(
     handler: LabHandler, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hooks, "COUNTER_SECONDS", 0.01)
+    monkeypatch.setattr(accounts, "COUNTER_SECONDS", 0.01)
     proxy.stalled.clear()
     data = await begun(handler)
     await logged(handler, data)
@@ -263,7 +271,7 @@ async def test_watches_go_with_their_calls(handler: LabHandler) -> None:
     await logged(handler, data)
     del data
     gc.collect()
-    assert len(handler._watches) == 0
+    assert len(handler._accounts._watches) == 0
 
 
 def caller(**known: Any) -> SimpleNamespace:
@@ -291,7 +299,7 @@ async def test_calls_of_no_model_do_not_wait(handler: LabHandler, call_type: str
     got: list[Any] = []
     await collect(handler.async_post_call_streaming_iterator_hook(None, chunks(WORD), data), got)
     assert got == [WORD]
-    assert not hasattr(data["litellm_logging_obj"], TICKET)
+    assert handler._accounts.watch(data) is None
 
 
 async def test_a_long_prompt_is_refused_in_the_proxys_own_terms(handler: LabHandler) -> None:
@@ -302,3 +310,32 @@ async def test_a_long_prompt_is_refused_in_the_proxys_own_terms(handler: LabHand
 
 async def test_a_model_without_a_stated_context_is_not_guarded(handler: LabHandler) -> None:
     await begun(handler, model="other", messages=[{"role": "user", "content": "word " * 200}])
+
+
+async def test_a_stream_whose_caller_leaves_is_recorded_as_far_as_it_came(
+    handler: LabHandler, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "LEFT_SECONDS", 0.01)
+    data = await begun(handler, messages=[{"role": "user", "content": "hi"}])
+    stream = handler.async_post_call_streaming_iterator_hook(None, chunks(WORD, WORD, WORD, END), data)
+    await anext(stream)
+    await anext(stream)
+    await stream.aclose()
+    await until(lambda: rows(journal))
+    [row] = rows(journal)
+    assert row["completion_tokens"] == 2
+    assert row["prompt_tokens"] > 0
+    await logged(handler, data)  # LiteLLM's own report comes too late
+    assert len(rows(journal)) == 1
+
+
+async def test_a_stream_whose_caller_leaves_has_one_row_where_litellm_reports_it(
+    handler: LabHandler, journal: Journal
+) -> None:
+    data = await begun(handler)
+    stream = handler.async_post_call_streaming_iterator_hook(None, chunks(WORD, WORD, END), data)
+    await anext(stream)
+    await stream.aclose()
+    await logged(handler, data)
+    await asyncio.gather(*handler._accounts._tasks)
+    assert len(rows(journal)) == 1
