@@ -282,10 +282,10 @@ def _parsed_metadata(text: str, param: str) -> object:
 def _check_metadata(metadata: dict[str, Any], param: str, size: int) -> int:
     """Check one of a body's two metadata, and return the number of tags in it."""
     _check_depth(metadata, METADATA_DEPTH, param)
-    if size > METADATA.most:
-        _check_size(metadata, param)
     _check_ids(metadata, f"{param}.")
     tags = _check_tags(metadata.get("tags"), f"{param}.tags")
+    if size > METADATA.most:
+        _check_size(metadata, param)
     for text in _texts(metadata, param):
         if _NUL in text:
             raise RefusedError(f"`{param}` must not contain the NUL character.", param)
