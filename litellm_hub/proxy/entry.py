@@ -48,11 +48,11 @@ class Entry:
 
         Args:
             app: LiteLLM's application.
-            closed: Paths that nobody may call, with all below them: LiteLLM's ways past its own accounting.
+            closed: First parts of paths that nobody may call, such as "/openai": LiteLLM's ways past its accounting.
             origins: Web origins whose pages may read the refusals.
         """
         self._app = app
-        self._closed = tuple(closed)
+        self._closed = frozenset(closed)
         self._origins = frozenset(origin.encode() for origin in origins)
         self._wrong_keys = WrongKeys()
 
@@ -82,7 +82,7 @@ class Entry:
         """Check the request, and return its body; None when it announces none."""
         path: str = scope["path"]
         to_google = scope["method"] == "POST" and path.startswith("/models/")
-        if to_google or any(path == prefix or path.startswith(f"{prefix}/") for prefix in self._closed):
+        if to_google or path[: path.find("/", 1) if "/" in path[1:] else None] in self._closed:
             reason = "This path is closed: the hub answers on /v1/chat/completions, /v1/completions, /v1/responses, "
             raise RefusedError(f"{reason}/v1/messages and /v1/embeddings.", None, "path_closed", 404)
         bounds.check_query(scope["query_string"])

@@ -161,9 +161,13 @@ def _check_messages(messages: list[Any]) -> None:
             raise RefusedError("Each of `messages` needs a `role`, a string.", "messages")
         if isinstance(content, list):
             _check_objects(content, "messages")
-        elif content is not None and not isinstance(content, str):
+        elif not isinstance(content, str) and (content is not None or role not in _MAY_SAY_NOTHING):
             reason = f"The content of `messages` must be a text or a list of parts, not {kind(content)}."
             raise RefusedError(reason, "messages", "invalid_type")
+
+
+# Roles whose messages may lack content: an assistant's that calls tools.
+_MAY_SAY_NOTHING = ("assistant", "function")
 
 
 def _check_input(value: Any) -> None:
@@ -176,6 +180,9 @@ def _check_input(value: Any) -> None:
     of_one_type = all(type(item) is type(value[0]) for item in value)
     if not of_one_type or not all(item if isinstance(item, str | dict) else _is_tokens(item) for item in value):
         raise RefusedError("`input` must be a text, tokens, a list of either, or the items of a conversation.", "input")
+    for item in value:
+        if isinstance(item, dict) and not all(isinstance(item.get(name, ""), str) for name in ("type", "role")):
+            raise RefusedError("`type` and `role` of each item of `input` must be strings.", "input", "invalid_type")
 
 
 def _check_prompt(prompt: Any) -> None:

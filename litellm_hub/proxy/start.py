@@ -4,6 +4,7 @@ LiteLLM compares the database with its schema at every start by a command that h
 arguments, where every user of the machine can read it. The lab's migrations make that comparison needless.
 """
 
+import logging
 import os
 
 _ORIGINS = "LITELLM_CORS_ORIGINS"
@@ -19,6 +20,7 @@ from litellm.proxy._types import LiteLLMRoutes  # noqa: E402
 from litellm.proxy.db import check_migration  # noqa: E402
 from litellm.proxy.proxy_server import app, origins  # noqa: E402
 
+from litellm_hub.proxy import wrong_keys  # noqa: E402
 from litellm_hub.proxy.entry import Entry  # noqa: E402
 
 # Other names of the five calls' paths, and LiteLLM's ways to other servers that its own list lacks.
@@ -30,6 +32,8 @@ def main() -> None:
     check_migration.check_prisma_schema_diff = lambda db_url=None: None
     closed = (*LiteLLMRoutes.mapped_pass_through_routes.value, *ALIASES)
     app.add_middleware(Entry, closed=closed, origins=origins)
+    for name in ("LiteLLM Proxy", "LiteLLM Proxy.stdout"):
+        logging.getLogger(name).addFilter(wrong_keys.without_each)
     proxy_cli.run_server()
 
 

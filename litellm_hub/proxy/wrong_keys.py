@@ -10,9 +10,10 @@ from collections import Counter
 log = logging.getLogger("litellm_hub.wrong_keys")
 
 MOST_A_MINUTE = 60
-# In LiteLLM's answers: a key that nobody has, none at all, one that cannot be a key. A key that is right and may not do
-# what it asks for gets a 401 as well.
-_WRONG = (b"token_not_found_in_db", b"No api key passed in", b"Virtual Key expected")
+# LiteLLM's words for a key that nobody has, none at all, and one that cannot be a key. A key that is right and may not
+# do what it asks for gets a 401 as well.
+_WRONG = ("Invalid proxy server token passed", "No api key passed in", "Virtual Key expected")
+_WRONG_IN_ANSWERS = tuple(words.encode() for words in _WRONG)
 _WINDOW_S = 60.0
 _ADDRESSES = 1_024  # counted apart; all further ones together
 
@@ -34,7 +35,7 @@ class WrongKeys:
         Returns:
             Seconds to wait for an address that is over the rate, else 0.
         """
-        if not any(words in answer for words in _WRONG):
+        if not any(words in answer for words in _WRONG_IN_ANSWERS):
             return 0
         loop = asyncio.get_running_loop()
         if not self._counts:
@@ -48,7 +49,12 @@ class WrongKeys:
         return max(1, round(self._ends - loop.time()))
 
     def _end(self) -> None:
-        total, addresses = self._counts.total(), len(self._counts)
+        log.warning(
+            "%d requests with wrong keys from %d addresses in the last minute", self._counts.total(), len(self._counts)
+        )
         self._counts.clear()
-        if total > MOST_A_MINUTE:
-            log.warning("%d requests with wrong keys from %d addresses in the last minute", total, addresses)
+
+
+def without_each(record: logging.LogRecord) -> bool:
+    """Filter LiteLLM's own line for each wrong key, which names the key's hash, out of its log."""
+    return record.module != "auth_exception_handler" or not any(words in record.getMessage() for words in _WRONG)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,7 +16,7 @@ from litellm_hub.proxy.entry import Entry
 
 CHAT = "/v1/chat/completions"
 RIGHT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-WRONG_KEY = b'{"error":{"type":"token_not_found_in_db"}}'
+WRONG_KEY = b'{"error":{"message":"Authentication Error, Invalid proxy server token passed."}}'
 
 
 class App:
@@ -294,6 +295,16 @@ def test_wrong_keys_above_the_rate_are_answered_shortly_and_right_keys_are_not_c
     asyncio.run(run())
     [(words, total, addresses)] = said
     assert words % (total, addresses) == "1001 requests with wrong keys from 2 addresses in the last minute"
+
+
+def test_litellms_line_for_each_wrong_key_is_kept_out_of_the_log():
+    def line(module: str, message: str) -> logging.LogRecord:
+        return logging.LogRecord("LiteLLM Proxy", logging.ERROR, f"/x/{module}.py", 1, "%s", (message,), None)
+
+    wrong = "Authentication Error, Invalid proxy server token passed. key=89d8, not found in db."
+    assert not wrong_keys.without_each(line("auth_exception_handler", wrong))
+    assert wrong_keys.without_each(line("auth_exception_handler", "Expired Key"))
+    assert wrong_keys.without_each(line("another", wrong))
 
 
 def test_a_refused_key_gets_litellms_answer_below_the_rate_and_429_above(monkeypatch: pytest.MonkeyPatch):

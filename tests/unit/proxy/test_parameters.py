@@ -115,11 +115,23 @@ def test_what_is_asked_must_be_there(path: str):
     "messages",
     [
         *([None], ["hi"], [5], [[]], [{}], [{"content": "hi"}], [{"role": 5, "content": "hi"}]),
-        *([{"role": "user", "content": 5}], [{"role": "user", "content": ["hi"]}], [MESSAGE] * 2_001),
+        *([{"role": "user", "content": None}], [{"role": "developer"}], [{"role": "user", "content": 5}]),
+        *([{"role": "user", "content": ["hi"]}], [MESSAGE] * 2_001),
     ],
 )
 def test_messages_of_a_wrong_shape_are_refused(path: str, messages: object):
     assert refused(path, messages=messages).param == "messages"
+
+
+def test_an_assistant_that_calls_tools_may_say_nothing():
+    calling = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    CALLS["/v1/chat/completions"].check(RIGHT["/v1/chat/completions"] | {"messages": [MESSAGE, calling]})
+
+
+@pytest.mark.parametrize("items", [[{"type": []}], [{"role": 5}], [MESSAGE, "hi"], [MESSAGE] * 2_001])
+def test_items_of_a_conversation_of_a_wrong_shape_are_refused(items: object):
+    CALLS["/v1/responses"].check({"model": "m", "input": [MESSAGE, {"type": "function_call_output"}]})
+    assert refused("/v1/responses", input=items).param == "input"
 
 
 @pytest.mark.parametrize("prompt", [["a"], [1, 2, 3], [[1, 2, 3]], "a"])
