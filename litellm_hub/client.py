@@ -150,11 +150,17 @@ class HubClient:
     def status(self) -> HubStatus:
         """Find out how the hub is, without waking a model and without raising.
 
-        Asks `/health/liveliness`, `/v1/models` and `/key/info`, within about 3 seconds altogether.
+        Asks `/health/liveliness` and `/key/info`, and `/v1/models` of a key that is known and has budget left: a key
+        that is wrong or spent is no request for a model, and none that failed. Within about 3 seconds altogether.
         """
         deadline = time.monotonic() + STATUS_TIMEOUT
+        key: Mapping[str, Any] = {}
         try:
             self._check_alive(STATUS_TIMEOUT / 3)
+            key = self._key_info(STATUS_TIMEOUT / 3)
+            spent, budget = amount(key.get("spend")), amount(key.get("max_budget"))
+            if spent is not None and budget is not None and spent >= budget:
+                raise OverBudget("The budget of this key is used up.")
             models = tuple(self._models(_left(deadline)))
         except NotConfigured as error:
             return _status(HubState.NOT_CONFIGURED, error)
@@ -163,7 +169,7 @@ class HubClient:
         except WrongKey as error:
             return _status(HubState.WRONG_KEY, error)
         except OverBudget as error:
-            return self._with_budget(_status(HubState.OVER_BUDGET, error), _left(deadline))
+            return _with_budget(_status(HubState.OVER_BUDGET, error), key)
         except HubError as error:
             return _status(HubState.TROUBLE, error)
         if models:
@@ -173,7 +179,25 @@ class HubClient:
             reason = "The hub answers, but offers no model to this key."
             remedy = "Add a model to the lab's catalogue, or ask for a key that may use one."
             status = HubStatus(HubState.NO_MODELS, reason, remedy)
-        return self._with_budget(status, _left(deadline))
+        return _with_budget(status, key)
+
+    def warnings(self) -> list[str]:
+        """Ask what the hub's operator should know: such as a usage log that is behind. No key is needed for it.
+
+        Returns:
+            A sentence for each; empty if all is well.
+
+        Raises:
+            NotConfigured, HubUnreachable, BadAnswer: see `litellm_hub.errors`.
+        """
+        self._check_address()
+        # A hub that is not ready may say why: its status is not looked at.
+        body = body_of(self._get("/health/readiness", STATUS_TIMEOUT, with_key=False))
+        lab = body.get("lab", {}) if isinstance(body, Mapping) else None
+        said = lab.get("warnings", []) if isinstance(lab, Mapping) else None
+        if not isinstance(said, list):
+            raise BadAnswer("The hub's answer about its readiness has an unexpected form.")
+        return [str(warning) for warning in said]
 
     def model_info(self) -> dict[str, ModelInfo]:
         """Ask for context and prices of the models that the key may use.
@@ -184,7 +208,7 @@ class HubClient:
             NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.errors`.
         """
         self._check_configured()
-        return model_info(_json(self._get("/v1/model/info", min(self._timeout, 30.0))))
+        return model_info(_json(self._get("/model_group/info", min(self._timeout, 30.0))))
 
     def count_tokens(self, text: str, model: str = "") -> int:
         """Estimate how many tokens `text` has, without asking anybody; see `litellm_hub.tokens` for the margin.
@@ -242,13 +266,16 @@ class HubClient:
         url, headers = f"{self.base_url}/chat/completions", self._headers
         return ChatStream(url=url, headers=headers, http=lambda: self._http, body=body)
 
-    def _check_configured(self) -> None:
+    def _check_address(self) -> None:
         if not self._root:
             remedy = "Set LITELLM_BASE_URL to the hub's address (it ends in /v1), or pass base_url=."
             raise NotConfigured("The hub's address is not set.", remedy)
         if not _is_web_address(self._root):
             remedy = "LITELLM_BASE_URL must look like http://127.0.0.1:4100/v1."
             raise NotConfigured(f"The hub's address “{self._root}” is no web address.", remedy)
+
+    def _check_configured(self) -> None:
+        self._check_address()
         if not self._key:
             remedy = "Set LITELLM_API_KEY to a key that the hub has issued, or pass api_key=."
             raise NotConfigured("No key for the hub is set.", remedy)
@@ -288,9 +315,10 @@ class HubClient:
         """Return time-outs that give up after so many seconds without a byte."""
         return httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds))
 
-    def _get(self, path: str, silence: float) -> httpx.Response:
+    def _get(self, path: str, silence: float, *, with_key: bool = True) -> httpx.Response:
+        headers = self._headers if with_key else None
         try:
-            return self._http.get(f"{self._root}{path}", headers=self._headers, timeout=self._silence(silence))
+            return self._http.get(f"{self._root}{path}", headers=headers, timeout=self._silence(silence))
         except httpx.TimeoutException as error:
             raise HubUnreachable(f"The hub at {self._root} does not answer in time.") from error
         except httpx.HTTPError as error:
@@ -310,19 +338,22 @@ class HubClient:
         except (KeyError, TypeError) as error:
             raise BadAnswer("The hub's list of models has an unexpected form.") from error
 
-    def _with_budget(self, status: HubStatus, silence: float) -> HubStatus:
-        """Add spend and budget of the key, None where unknown: the status stands without them."""
+    def _key_info(self, silence: float) -> Mapping[str, Any]:
+        """Ask for spend and budget of the key; empty where the hub does not tell them (of the master key, for one).
+
+        Raises:
+            WrongKey: The hub does not know the key, or it is blocked or expired.
+        """
         try:
-            info = _json(self._get("/key/info", silence)).get("info")
+            response = self._get("/key/info", silence)
+            if response.status_code == 403:  # a key may be one for models alone
+                return {}
+            info = _json(response).get("info")
+        except WrongKey:
+            raise
         except HubError:
-            return status
-        info = info if isinstance(info, Mapping) else {}
-        return replace(
-            status,
-            spend=amount(info.get("spend")),
-            max_budget=amount(info.get("max_budget")),
-            budget_reset_at=_time(info.get("budget_reset_at")),
-        )
+            return {}
+        return info if isinstance(info, Mapping) else {}
 
 
 def _is_web_address(text: str) -> bool:
@@ -339,6 +370,16 @@ def _left(deadline: float) -> float:
 
 def _status(state: HubState, error: HubError) -> HubStatus:
     return HubStatus(state, error.reason, error.remedy)
+
+
+def _with_budget(status: HubStatus, key: Mapping[str, Any]) -> HubStatus:
+    """Add what the hub says of the key, None where it does not."""
+    return replace(
+        status,
+        spend=amount(key.get("spend")),
+        max_budget=amount(key.get("max_budget")),
+        budget_reset_at=_time(key.get("budget_reset_at")),
+    )
 
 
 def _time(value: object) -> datetime | None:

@@ -1,4 +1,7 @@
-"""What the hub says about its models, read from LiteLLM's `/v1/model/info`."""
+"""What the hub says about its models, read from LiteLLM's `/model_group/info`.
+
+That joins the deployments of a model, and, unlike `/model/info`, says nothing of where the runtime is.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +30,13 @@ class ModelInfo:
 def model_info(body: Mapping[str, Any]) -> dict[str, ModelInfo]:
     """Return what the answer's `body` says about each model, by name.
 
-    Where several deployments serve a model, the longest context and the highest price count.
-
     Raises:
         BadAnswer: It has not LiteLLM's form.
     """
-    found: dict[str, ModelInfo] = {}
     try:
-        for entry in body["data"]:
-            name, info = str(entry["model_name"]), _one(entry.get("model_info") or {})
-            found[name] = _widest(found[name], info) if name in found else info
+        return {str(entry["model_group"]): _one(entry) for entry in body["data"]}
     except (AttributeError, KeyError, TypeError) as error:
         raise BadAnswer("The hub's description of its models has an unexpected form.") from error
-    return found
 
 
 def amount(value: object) -> float | None:
@@ -54,13 +51,3 @@ def _one(info: Mapping[str, Any]) -> ModelInfo:
         amount(info.get("input_cost_per_token")),
         amount(info.get("output_cost_per_token")),
     )
-
-
-def _widest(one: ModelInfo, other: ModelInfo) -> ModelInfo:
-    """Join what two deployments of a model say; where one does not say, nothing is known."""
-    context = None if one.context is None or other.context is None else max(one.context, other.context)
-    return ModelInfo(context, _larger(one.input_cost, other.input_cost), _larger(one.output_cost, other.output_cost))
-
-
-def _larger(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else max(one, other)

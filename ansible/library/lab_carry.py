@@ -40,6 +40,11 @@ options:
     type: list
     elements: str
     required: true
+  roles:
+    description: The command, in the container, that makes the roles and what guards them.
+    type: list
+    elements: str
+    required: true
 author: GenAI Labs
 """
 
@@ -62,6 +67,8 @@ COUNT = (
     "SELECT format('SELECT %L, count(*) FROM %I.%I', schemaname || '.' || tablename, schemaname, tablename)"
     f" FROM pg_tables WHERE schemaname {SCHEMAS} ORDER BY 1 \\gexec\n"
 )
+# The dump brings the guard that roles.sql has made already, or none if an older lab is carried over.
+UNGUARD = "DROP EVENT TRIGGER IF EXISTS lab_reader_changes_nothing"
 PSQL = ["psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align", "--username=postgres"]
 
 
@@ -123,6 +130,7 @@ def carry(params: dict) -> int:
         raise CarryError("the container's database has tables already")
     with OldServer(params) as old:
         before = old.counts()
+        run([*params["container"], *PSQL, "--dbname", params["database"], "--command", UNGUARD])
         words = ["--host", params["socket"], "--username", "postgres", "--format", "custom", params["database"]]
         dump = subprocess.Popen(old.command("pg_dump", *words), stdout=subprocess.PIPE)
         words = ["--username=postgres", "--single-transaction", "--exit-on-error", "--dbname", params["database"]]
@@ -131,6 +139,7 @@ def carry(params: dict) -> int:
         )
         if dump.wait() != 0 or restore.returncode != 0:
             raise CarryError(f"dump or restore failed: {restore.stderr.strip()[-1500:]}")
+    run([*params["container"], *params["roles"]])
     after = new_counts(params)
     if before != after:
         lost = sorted(set(before.split()) - set(after.split()))
@@ -149,6 +158,7 @@ def main() -> None:
             "database": {"type": "str", "required": True},
             "as_account": {"type": "list", "elements": "str", "default": []},
             "container": {"type": "list", "elements": "str", "required": True},
+            "roles": {"type": "list", "elements": "str", "required": True},
         },
         supports_check_mode=True,
     )

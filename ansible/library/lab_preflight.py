@@ -122,6 +122,7 @@ class Preflight:
         self.problems += lab_settings.check_address(str(settings["lab_bind_address"]))
         self.problems += lab_settings.check_catalogue(settings["lab_models"])
         self.problems += lab_settings.check_ports({name: settings[name] for name in PORTS}, self.root)
+        self.problems += lab_settings.check_routes("hub_key_routes_extra", settings["hub_key_routes_extra"])
         for variable, minimum in (("lab_parallel_requests", 1), ("notebook_budget", 0.01)):
             self.problems += lab_settings.check_number(variable, settings[variable], minimum)
 

@@ -8,6 +8,7 @@ import re
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 HOME = re.compile(r"/[A-Za-z0-9._/-]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+ROUTE = re.compile(r"(/[A-Za-z0-9._-]+)+")
 LONGEST_HOME = 75  # a Unix socket below it must stay under the kernel's 107 characters
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 PROFILES = ("auto", "embedded", "containers")
@@ -109,6 +110,15 @@ def check_number(variable: str, value: object, minimum: float) -> list[str]:
     return [
         problem(variable, value, "not a number" if not _is_number(value) else "too small", f"Use {minimum:g} or more")
     ]
+
+
+def check_routes(variable: str, value: object) -> list[str]:
+    """Paths of the gateway; names of groups and patterns would open what nobody sees in them."""
+    routes = value if isinstance(value, list) else [value]
+    wrong = [route for route in routes if not isinstance(route, str) or not ROUTE.fullmatch(route)]
+    if isinstance(value, list) and not wrong:
+        return []
+    return [problem(variable, wrong[0] if wrong else value, "not a list of paths", 'Use one such as ["/v1/rerank"]')]
 
 
 def _is_number(value: object) -> bool:

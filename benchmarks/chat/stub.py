@@ -111,7 +111,7 @@ async def models(_: web.Request) -> web.Response:
 
 async def model_info(_: web.Request) -> web.Response:
     info = {"max_input_tokens": 1_000_000, "input_cost_per_token": 1e-7, "output_cost_per_token": 2e-7}
-    return web.json_response({"data": [{"model_name": name, "model_info": info} for name in MODELS]})
+    return web.json_response({"data": [{"model_group": name, **info} for name in MODELS]})
 
 
 async def key_info(_: web.Request) -> web.Response:
@@ -133,8 +133,7 @@ def main() -> None:
         [
             web.post("/v1/chat/completions", completion),
             web.get("/v1/models", models),
-            web.get("/model/info", model_info),
-            web.get("/v1/model/info", model_info),
+            web.get("/model_group/info", model_info),
             web.get("/key/info", key_info),
             web.get("/health/liveliness", alive),
             web.get("/log", log),

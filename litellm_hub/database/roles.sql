@@ -1,31 +1,85 @@
--- The hub's roles and database; what is there already stays. Run at the first start, and by every run of the playbook:
--- an interrupted first start is made good.
+-- The hub's roles and database, and what the notebooks' role may not do. What is as it should be stays; a change says so
+-- on standard output (CREATE, ALTER, GRANT, REVOKE). Run by psql as superuser at the first start of a cluster, and by
+-- every run of the playbook: an interrupted first start is made good, and what a notebook changed of its own role.
 -- Passwords come through the environment: a command line could be read by every user of the machine.
 \getenv owner_password POSTGRES_PASSWORD
 \getenv reader_password POSTGRES_READER_PASSWORD
 \getenv refresher_password POSTGRES_REFRESHER_PASSWORD
 \getenv reader_timeout POSTGRES_READER_TIMEOUT
+\getenv reader_connections POSTGRES_READER_CONNECTIONS
+\getenv reader_temp_files POSTGRES_READER_TEMP_FILES
+\if :{?database}
+\else
+\set database litellm
+\endif
 
-SELECT format('CREATE ROLE litellm LOGIN PASSWORD %L', :'owner_password')
-WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'litellm') \gexec
+SELECT format('CREATE ROLE %I LOGIN', name)
+FROM unnest(ARRAY['litellm', 'lab_reader', 'lab_refresher']) AS name
+WHERE name NOT IN (SELECT rolname FROM pg_roles) \gexec
 
-SELECT format('CREATE ROLE lab_reader LOGIN PASSWORD %L', :'reader_password')
-WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lab_reader') \gexec
+-- Whether a password is as it should be cannot be seen, and a role can always change its own.
+\set QUIET on
+ALTER ROLE litellm PASSWORD :'owner_password';
+ALTER ROLE lab_reader PASSWORD :'reader_password';
+ALTER ROLE lab_refresher PASSWORD :'refresher_password';
+\set QUIET off
 
-SELECT format('CREATE ROLE lab_refresher LOGIN PASSWORD %L', :'refresher_password')
-WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'lab_refresher') \gexec
+-- Notebooks leave connections for the services.
+SELECT format('ALTER ROLE lab_reader CONNECTION LIMIT %s', :'reader_connections')
+FROM pg_roles WHERE rolname = 'lab_reader' AND rolconnlimit::text <> :'reader_connections' \gexec
 
-SELECT format('ALTER ROLE lab_reader SET %I = %L', name, value)
-FROM (VALUES ('default_transaction_read_only', 'on'), ('statement_timeout', :'reader_timeout')) AS wanted (name, value)
-WHERE NOT EXISTS (
-  SELECT FROM pg_roles WHERE rolname = 'lab_reader' AND rolconfig @> ARRAY[format('%s=%s', name, value)]
-) \gexec
+-- A session can lift the first two for itself, and the role for all its sessions; the limit of temporary files is the
+-- superuser's to set. Whatever else the role may have set for itself goes.
+WITH wanted (name, value) AS (
+  VALUES
+    ('default_transaction_read_only', 'on'),
+    ('statement_timeout', :'reader_timeout'),
+    ('temp_file_limit', :'reader_temp_files')
+),
+found AS (
+  SELECT nullif(setdatabase, 0) AS database, unnest(setconfig) AS setting
+  FROM pg_db_role_setting WHERE setrole = 'lab_reader'::regrole
+),
+steps (step, statement) AS (
+  SELECT DISTINCT 1, concat('ALTER ROLE lab_reader', ' IN DATABASE ' || quote_ident(datname), ' RESET ALL')
+  FROM found LEFT JOIN pg_database ON pg_database.oid = database
+  UNION ALL
+  SELECT 2, format('ALTER ROLE lab_reader SET %I = %L', name, value) FROM wanted
+)
+SELECT statement FROM steps
+WHERE (SELECT array_agg(setting ORDER BY setting) FROM found)
+  IS DISTINCT FROM (SELECT array_agg(concat(name, '=', value) ORDER BY concat(name, '=', value)) FROM wanted)
+ORDER BY step \gexec
 
-SELECT 'CREATE DATABASE litellm OWNER litellm'
-WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'litellm') \gexec
+SELECT format('CREATE DATABASE %I OWNER litellm', :'database')
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 
--- The reader could otherwise fill the disk with large objects.
-\connect litellm
+-- The reader could otherwise fill the disk with large objects, and hold a lock that migrations wait for.
+\connect :"database"
+\set QUIET on
+CREATE TEMPORARY VIEW closed AS
+SELECT oid, oid::regprocedure AS name, proname LIKE '%advisory%' AS locks
+FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace
+  AND (proname ~ '^pg_(try_)?advisory_(xact_)?lock' OR proname IN ('lo_create', 'lo_creat', 'lo_from_bytea'));
+\set QUIET off
+
 SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name)
-FROM unnest(ARRAY['lo_create(oid)', 'lo_creat(integer)', 'lo_from_bytea(oid,bytea)']) AS name
-WHERE has_function_privilege('public', name, 'EXECUTE') \gexec
+FROM closed WHERE has_function_privilege('public', oid, 'EXECUTE') \gexec
+
+SELECT format('GRANT EXECUTE ON FUNCTION %s TO litellm', name)
+FROM closed WHERE locks AND NOT has_function_privilege('litellm', oid, 'EXECUTE') \gexec
+
+-- Nor may it give up its rights for all notebooks (DROP OWNED), which no later run would give back.
+SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'lab_reader_changes_nothing') AS guarded \gset
+\if :guarded
+\else
+CREATE OR REPLACE FUNCTION pg_catalog.lab_reader_changes_nothing() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF session_user = 'lab_reader' THEN
+    RAISE insufficient_privilege USING MESSAGE = 'permission denied: notebooks only read here';
+  END IF;
+END $$;
+CREATE EVENT TRIGGER lab_reader_changes_nothing ON ddl_command_start
+EXECUTE FUNCTION pg_catalog.lab_reader_changes_nothing();
+\endif

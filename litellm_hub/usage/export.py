@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
@@ -36,6 +37,10 @@ Period = Literal["day", "month"]
 Format = Literal["parquet", "csv"]
 
 _SETTINGS = "export.json"
+# What begins a formula at the start of a cell: a sign, after whatever has no shape of its own and after quotes.
+_SHAPELESS = r'[^\S\t\r\n]|["\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]'
+_FORMULA = re.compile(rf"^(?=[\t\r\n])|(^|[;\t\r\n])(?=(?:{_SHAPELESS})*[=+@\-＝＋＠－﹦﹢﹫﹣])")  # noqa: RUF001
+_LINE_END = "\r\n"  # of RFC 4180; and what a line may end with is quoted inside of a cell
 _SETTLED = timedelta(hours=1)  # rows come seconds after their answers, an hour after a gateway's crash at the latest
 _NAMES = ("user", "team", "key_alias", "key_id", "session_id", "request_id")
 _SCHEMA = pa.schema(
@@ -228,6 +233,18 @@ def _umask() -> int:
     return mask
 
 
+def without_formulas(text: object) -> object:
+    """Return a cell of a CSV file that no spreadsheet calculates: an apostrophe stands before what begins a formula.
+
+    Spreadsheets pass over leading blanks, read full-width signs like their plain forms, and divide lines at semicolons
+    or tabs where the country's lists have them, so a formula may also begin inside the text.
+
+    Args:
+        text: The cell's content; what is no text is returned as it is.
+    """
+    return _FORMULA.sub(r"\1'", text) if isinstance(text, str) else text
+
+
 class _Writer(Protocol):
     def __enter__(self) -> _Writer: ...
     def __exit__(self, *_error: object) -> None: ...
@@ -252,11 +269,11 @@ class _Parquet:
 
 
 class _Csv:
-    """Times in ISO 8601, missing values empty, tags as JSON."""
+    """Times in ISO 8601, missing values empty, tags as JSON; what callers name is text also to a spreadsheet."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        stream.write((",".join(_SCHEMA.names) + "\n").encode())
+        stream.write((",".join(_SCHEMA.names) + _LINE_END).encode())
 
     def __enter__(self) -> _Csv:
         return self
@@ -267,5 +284,7 @@ class _Csv:
     def add(self, page: pd.DataFrame) -> None:
         started = page["started_at"].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         shown = page.assign(started_at=started, tags=page["tags"].map(json.dumps))[_SCHEMA.names]
-        text = shown.to_csv(index=False, header=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+        texts = [*(field.name for field in _SCHEMA if field.type == pa.string()), "tags"]
+        shown[texts] = shown[texts].map(without_formulas, na_action="ignore")
+        text = shown.to_csv(index=False, header=False, quoting=csv.QUOTE_MINIMAL, lineterminator=_LINE_END)
         self._stream.write(text.encode())

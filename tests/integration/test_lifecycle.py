@@ -1,11 +1,14 @@
 """Up again, down and up, two labs side by side, without a network, as an ordinary user."""
 
 import os
+import shlex
 import subprocess
 import sys
 import urllib.error
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from tests.conftest import lab_variables
@@ -21,6 +24,30 @@ with psycopg2.connect(sys.argv[1]) as connection, connection.cursor() as cursor:
     cursor.execute(query, (sys.argv[2:],))
     print(cursor.fetchone()[0], "rows are there")
 """
+
+ASK_WITH_KEYS = """
+import psycopg2, sys, urllib.error, urllib.request
+hub, notebook, child, reader = sys.argv[1:]
+def status(key, path, body=None):
+    headers = {"Authorization": "Bearer " + key, "Content-Type": "application/json"}
+    try:
+        return urllib.request.urlopen(urllib.request.Request(hub + path, body, headers), timeout=60).status
+    except urllib.error.HTTPError as error:
+        return error.code
+psycopg2.connect(reader).close()
+print("statuses", status(child, "/key/info"), status(notebook, "/key/generate", b"{}"), status(notebook, "/v1/models"))
+"""
+
+
+def make_older(lab: Lab) -> str:
+    """Leave a lab as labs were before keys had routes; return a key that a notebook made itself there."""
+    lab.hub("/user/update", {"user_id": "notebook", "user_role": "internal_user"})
+    lab.hub("/key/update", {"key": lab.notebook_key, "allowed_routes": []})
+    with closing(psycopg2.connect(lab.reader_url.replace("+psycopg2", ""))) as connection:
+        connection.set_session(readonly=False, autocommit=True)
+        connection.cursor().execute("ALTER ROLE lab_reader PASSWORD 'mine'")
+        connection.cursor().execute("ALTER ROLE lab_reader SET statement_timeout = 0")
+    return str(lab.hub("/key/generate", {}, key=lab.notebook_key)["key"])
 
 
 def ask(lab: Lab) -> dict:
@@ -91,11 +118,12 @@ def test_a_port_of_another_lab_is_named_with_its_lab(lab: Lab, other: tuple[Lab,
     assert f"of the lab in {lab.home}" in run.stdout
 
 
-def test_down_leaves_no_process_and_up_again_needs_no_network_and_loses_no_row(
+def test_down_leaves_no_process_and_up_again_needs_no_network_loses_no_row_and_mends_keys(
     lab: Lab, other: tuple[Lab, dict[str, object]]
 ):
     """Root does the second part inside a network namespace with nothing but loopback."""
     second, variables = other
+    child = make_older(second)
     answered = [ask(second)["id"] for _ in range(5)]
     assert playbook("down", variables).returncode == 0
     assert second.processes() == {}
@@ -105,6 +133,8 @@ def test_down_leaves_no_process_and_up_again_needs_no_network_and_loses_no_row(
     play = f"{Path(sys.executable).with_name('ansible-playbook')} %s.yml {extra}"
     up = f"{sys.executable} bootstrap.py && {play % 'site'}"
     rows = f"{sys.executable} -c '{COUNT_ROWS}' {second.database_url} {' '.join(answered)}"
+    asked = shlex.join([second.hub_url, second.notebook_key, child, second.reader_url.replace("+psycopg2", "")])
+    rows = f"{sys.executable} -c '{ASK_WITH_KEYS}' {asked} && {rows}"
     script = f"({up}) && {rows} && ({up}) && echo DOWN && {play % 'down'}"
     isolated = ["unshare", "--net", "sh", "-c", f"ip link set lo up && {script}"]
     run = subprocess.run(
@@ -117,6 +147,7 @@ def test_down_leaves_no_process_and_up_again_needs_no_network_and_loses_no_row(
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     again = run.stdout.split("5 rows are there")[1].split("DOWN")[0]
     assert "changed=0" in again, again
+    assert "statuses 401 403 200" in run.stdout, "the notebook's own key is gone, its routes are listed"
     assert second.processes() == {}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 
 from litellm_hub import usage
 from tests.support import usage_truth
-from tests.support.usage_database import Database, make_full_database
+from tests.support.usage_database import PASSWORD, Database, make_full_database, make_roles
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +24,18 @@ def database(scratch_postgres: Any, gateway_env: Any) -> Database:
 
 @pytest.fixture
 def as_reader(database: Database) -> Iterator[Any]:
-    """A plain session of the reader, without the read-only mode that `connect` sets."""
+    """A session of the reader that has lifted what it can lift."""
     connection = psycopg2.connect(database.reader)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute("SET default_transaction_read_only = off; SET statement_timeout = 0")
+    yield cursor
+    connection.close()
+
+
+@pytest.fixture
+def as_superuser(database: Database) -> Iterator[Any]:
+    connection = psycopg2.connect(database.superuser)
     connection.autocommit = True
     yield connection.cursor()
     connection.close()
@@ -64,8 +77,20 @@ def test_every_other_table_and_view_is_closed(database: Database, as_reader: Any
         "SELECT * FROM pg_statistic",
         "SELECT pg_read_file('postgresql.conf')",
         "COPY lab.usage_log TO PROGRAM 'cat'",
-        "SET ROLE usage_owner",
+        "SET ROLE litellm",
         "CREATE ROLE mine",
+        "GRANT SELECT ON lab.usage_log TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+        "DROP OWNED BY lab_reader",
+        "SET temp_file_limit = -1",
+        "ALTER ROLE lab_reader RESET temp_file_limit",
+        "ALTER ROLE lab_reader CONNECTION LIMIT -1",
+        "ALTER ROLE lab_reader NOLOGIN",
+        "ALTER ROLE ALL SET statement_timeout = 1",
+        "ALTER ROLE litellm PASSWORD 'mine'",
+        "ALTER DATABASE usage_rights CONNECTION LIMIT 0",
+        "ALTER EVENT TRIGGER lab_reader_changes_nothing DISABLE",
+        "SELECT lo_creat(-1)",
     ],
 )
 def test_nothing_can_be_written_made_or_taken(as_reader: Any, statement: str) -> None:
@@ -73,12 +98,74 @@ def test_nothing_can_be_written_made_or_taken(as_reader: Any, statement: str) ->
         as_reader.execute(statement)
 
 
-def test_the_reader_cannot_pass_its_right_on(as_reader: Any) -> None:
-    as_reader.execute("GRANT SELECT ON lab.usage_log TO PUBLIC")  # PostgreSQL warns and does nothing
-    as_reader.execute("SELECT has_table_privilege('usage_owner', 'lab.usage_log', 'SELECT WITH GRANT OPTION')")
-    assert as_reader.fetchone() == (True,)
-    as_reader.execute("SELECT count(*) FROM pg_class, aclexplode(relacl) WHERE relname = 'usage_log' AND grantee = 0")
-    assert as_reader.fetchone() == (0,)
+def test_no_lock_that_others_wait_for_can_be_taken(database: Database, as_reader: Any) -> None:
+    as_reader.execute(
+        "SELECT oid::regprocedure::text, has_function_privilege('lab_reader', oid, 'EXECUTE'),"
+        " has_function_privilege('litellm', oid, 'EXECUTE') FROM pg_proc WHERE proname ~ 'advisory.*lock'"
+        " AND proname !~ 'unlock'"
+    )
+    locks = as_reader.fetchall()
+    assert len(locks) == 16
+    assert {(readers, owners) for _, readers, owners in locks} == {(False, True)}
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        as_reader.execute("SELECT pg_try_advisory_lock(72707369)")
+    with closing(psycopg2.connect(database.owner)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(72707369)")
+        assert cursor.fetchone() == (True,)
+
+
+def test_readers_have_so_many_connections_and_so_much_disk(
+    scratch_postgres: Any, database: Database, as_superuser: Any
+) -> None:
+    as_superuser.execute("ALTER ROLE lab_reader SET temp_file_limit = '1MB'")
+    as_superuser.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'lab_reader'")
+    (others,) = as_superuser.fetchone()
+    as_superuser.execute(f"ALTER ROLE lab_reader CONNECTION LIMIT {others + 1}")
+    try:
+        with closing(psycopg2.connect(database.reader)) as connection, connection.cursor() as cursor:
+            with pytest.raises(psycopg2.OperationalError, match="too many connections for role"):
+                psycopg2.connect(database.reader)
+            with pytest.raises(psycopg2.errors.ConfigurationLimitExceeded):
+                cursor.execute("SELECT count(*) FROM (SELECT FROM generate_series(1, 500000) AS g ORDER BY -g) AS s")
+        psycopg2.connect(database.owner).close()
+    finally:
+        make_roles(scratch_postgres, "usage_rights")
+
+
+def test_what_a_reader_changes_of_its_role_is_made_good_by_the_next_run(
+    scratch_postgres: Any, database: Database, as_reader: Any, as_superuser: Any
+) -> None:
+    role = (
+        "SELECT rolconnlimit, (SELECT array_agg(setconfig) FROM pg_db_role_setting WHERE setrole = pg_authid.oid),"
+        " rolpassword FROM pg_authid WHERE rolname = 'lab_reader'"
+    )
+    as_superuser.execute(role)
+    limit, settings, _ = as_superuser.fetchone()
+    wanted = ["default_transaction_read_only=on", "statement_timeout=30s", "temp_file_limit=1GB"]
+    assert (limit, settings) == (60, [wanted])
+    for change in (
+        "PASSWORD NULL",
+        "RESET ALL",
+        "SET statement_timeout = 0",
+        "SET search_path = 'pg_temp'",
+        "IN DATABASE usage_rights SET client_connection_check_interval = 1",
+    ):
+        as_reader.execute(f"ALTER ROLE lab_reader {change}")
+    assert "ALTER ROLE" in make_roles(scratch_postgres, "usage_rights")
+    as_superuser.execute(role)
+    *same, verifier = as_superuser.fetchone()
+    assert same == [limit, settings]
+    assert is_password(PASSWORD, verifier)
+    assert make_roles(scratch_postgres, "usage_rights") == "", "a second run changes nothing"
+
+
+def is_password(password: str, verifier: str) -> bool:
+    """Whether PostgreSQL would take the password (RFC 5802)."""
+    _, how, keys = verifier.split("$")
+    rounds, salt = how.split(":")
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), b64decode(salt), int(rounds))
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    return keys.split(":")[0] == b64encode(stored).decode()
 
 
 def test_no_default_privilege_opens_what_is_made_later(database: Database) -> None:

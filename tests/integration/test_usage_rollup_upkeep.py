@@ -173,7 +173,7 @@ def assert_forbidden(connection: psycopg2.extensions.connection, *statements: st
 
 def test_the_refreshing_role_may_refresh_and_nothing_else(empty: RolledUp) -> None:
     empty.add(datetime.now(UTC) - timedelta(hours=5), 10)
-    url = empty.database.owner.replace("usage_owner", "lab_refresher")
+    url = empty.database.owner.replace("litellm", "lab_refresher")
     with closing(psycopg2.connect(url)) as connection:
         assert rollup.refresh(connection, retention="400d") == 10
         assert rollup.check(connection) == 0
@@ -192,6 +192,7 @@ def test_the_reader_cannot_change_the_roll_up(empty: RolledUp) -> None:
     empty.add(NOW - timedelta(hours=9), 5)
     empty.refresh()
     with closing(psycopg2.connect(empty.database.reader)) as connection:
+        connection.readonly = False  # a session may lift its role's setting
         assert_forbidden(
             connection,
             "SELECT lab_usage.refresh()",

@@ -14,6 +14,12 @@ from tests.support import usage_truth
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "only-for-this-scratch-database"
+PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "POSTGRES_REFRESHER_PASSWORD")
+LIMITS = {
+    "POSTGRES_READER_CONNECTIONS": "60",  # of all tests that share the server
+    "POSTGRES_READER_TEMP_FILES": "1GB",
+    "POSTGRES_READER_TIMEOUT": "30s",
+}
 
 
 @dataclass(frozen=True)
@@ -23,19 +29,35 @@ class Database:
     reader: str
 
 
+def make_roles(scratch_postgres: Any, name: str) -> str:
+    """Run what makes a lab's roles, its database and their limits, as every run of the playbook does.
+
+    Args:
+        scratch_postgres: The server.
+        name: The database.
+
+    Returns:
+        What was changed, a line each.
+    """
+    done = subprocess.run(
+        [
+            *(scratch_postgres.bin_dir / "psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--set=database={name}"),
+            *(f"--dbname={scratch_postgres.url}", f"--file={ROOT / 'litellm_hub/database/roles.sql'}"),
+        ],
+        env=LIMITS | dict.fromkeys(PASSWORDS, PASSWORD),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return "\n".join(line for line in done.stdout.splitlines() if line.isupper())
+
+
 def make_database(scratch_postgres: Any, gateway_env: Any, name: str) -> Database:
     """A database as the lab sets it up: an owner who migrates, and the reader."""
-    url = make_url(scratch_postgres.create_database(name)).set(drivername="postgresql")
-    superuser = url.render_as_string(hide_password=False)
-    with create_engine(url.set(drivername="postgresql+psycopg2")).begin() as connection:
-        for role in ("usage_owner", "lab_reader", "lab_refresher"):
-            known = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
-            connection.execute(text(f"{'ALTER' if known else 'CREATE'} ROLE {role} LOGIN PASSWORD '{PASSWORD}'"))
-        connection.execute(text(f'ALTER DATABASE "{url.database}" OWNER TO usage_owner'))
-    owner, reader = (
-        url.set(username=role, password=PASSWORD).render_as_string(hide_password=False)
-        for role in ("usage_owner", "lab_reader")
-    )
+    make_roles(scratch_postgres, name)
+    superuser = scratch_postgres.url_of(name)
+    url = make_url(superuser).set(drivername="postgresql", password=PASSWORD)
+    owner, reader = (url.set(username=role).render_as_string(hide_password=False) for role in ("litellm", "lab_reader"))
     subprocess.run(
         [
             gateway_env.python,

@@ -3,7 +3,7 @@
 One thread of its own asks the log, so that the kernel stays free and the page usable; it always takes the latest choice
 and drops what was asked before. Nothing of the log is part of the widget's state, which notebooks may save: it travels
 in messages. From a view: `open`, `choose` (with `choice`), `rows` (with `bucket`, `more`), `refresh`. To all views:
-`busy`, `view`, `rows`, `problem`.
+`busy`, `view`, `rows`, `problem`, `warnings`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from altair.utils._importers import vl_version_for_vl_convert
 from sqlalchemy import Engine
 
 from litellm_hub import usage
+from litellm_hub.client import HubClient
 from litellm_hub.errors import HubError
 from litellm_hub.usage.frames import valid_zone
 from widgets.panels import assets, usage_view
@@ -38,9 +39,11 @@ def _module() -> str:
 class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipywidgets has no types
     """A dashboard of the usage log for people who write no code.
 
+    What the hub at LITELLM_BASE_URL warns of, such as a log that is behind, stands above the figures.
+
     Args:
         span: Time range to begin with: "24h", "7d", "30d", "90d" or "all".
-        database: Address of the log; default: LAB_DATABASE_URL. It stays in the kernel.
+        database: Address of the log; default: LAB_DATABASE_URL. It stays in the kernel. No hub is asked about another.
 
     Raises:
         ValueError: There is no such span.
@@ -54,6 +57,7 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
         if span not in (*usage_view.SPANS, "all"):
             raise ValueError(f"span is {span!r}: give one of {', '.join(usage_view.SPANS)}, all")
         self._database = database
+        self._hub = HubClient() if database is None else None
         self._engine: Engine | None = None
         self._choice = Choice(span=span)
         self._shown: dict[str, dict[str, Any]] = {}
@@ -145,6 +149,17 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
         # A live page must not take away the requests that somebody is reading.
         if not (again and self._further):
             self._list(now, self._bucket if again else None, more=False)
+        if not wanted.get("choice"):
+            self._ask_the_hub()
+
+    def _ask_the_hub(self) -> None:
+        """Show what the hub warns of; one that does not answer is no news for who reads figures."""
+        try:
+            found = self._hub.warnings() if self._hub else []
+        except HubError:
+            found = []
+        if found != self._shown.get("warnings", {}).get("warnings", []):
+            self._tell({"type": "warnings", "warnings": found})
 
     def _list(self, now: datetime, bucket: Any, *, more: bool) -> None:
         self._further = more

@@ -99,6 +99,7 @@ class Dashboard {
     this.reset = h("button", { type: "button", class: "lab-usage-quiet", hidden: true, onclick: () => this.clear() }, "Clear filters");
     this.between = h("div", { class: "lab-usage-row", hidden: true }, field("From", this.dates.since), field("To", this.dates.until));
     this.problem = h("div", { class: "lab-usage-problem", role: "alert", hidden: true });
+    this.warnings = h("div", { class: "lab-usage-warnings", role: "status", hidden: true });
     this.tiles = h("div", { class: "lab-usage-tiles" });
     this.places = {};
     const card = (place, title, hint = "", ...extra) => {
@@ -132,7 +133,7 @@ class Dashboard {
       this.between,
       h("div", { class: "lab-usage-row" }, ...FILTERS.map(([name, label]) => field(label, this.selects[name])),
         field("Status", this.selects.status), field("Time zone", this.zone), this.reset),
-      this.problem, this.empty, this.content);
+      this.problem, this.warnings, this.empty, this.content);
   }
 
   set(change) {
@@ -159,6 +160,7 @@ class Dashboard {
     else if (message.type === "view") this.view(message);
     else if (message.type === "rows") this.rows(message);
     else if (message.type === "problem") this.fail(message);
+    else if (message.type === "warnings") this.warn(message);
   }
 
   busy(busy) {
@@ -172,6 +174,11 @@ class Dashboard {
     this.problem.replaceChildren(h("strong", {}, reason), " ", remedy);
     this.problem.hidden = false;
     if (!this.choice) this.content.hidden = true;
+  }
+
+  warn({ warnings }) {
+    this.warnings.replaceChildren(...warnings.map((warning) => h("div", {}, warning)));
+    this.warnings.hidden = !warnings.length;
   }
 
   view(message) {

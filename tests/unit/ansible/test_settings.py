@@ -79,6 +79,29 @@ def test_a_number_is_checked(value, word):
     assert word in lab_settings.check_number("lab_parallel_requests", value, 1)[0]
 
 
+@pytest.mark.parametrize(
+    "routes",
+    [
+        ["llm_api_routes"],
+        ["/v1/*"],
+        ["/"],
+        ["/v1/rerank/"],
+        ["/v1/{id}"],
+        ["/v1/rerank", 5],
+        "/v1/rerank",
+        None,
+        {"a": 1},
+    ],
+)
+def test_further_routes_of_keys_are_paths(routes):
+    assert "not a list of paths" in lab_settings.check_routes("hub_key_routes_extra", routes)[0]
+
+
+def test_paths_are_routes():
+    assert lab_settings.check_routes("hub_key_routes_extra", ["/v1/rerank", "/v1/audio/speech"]) == []
+    assert lab_settings.check_routes("hub_key_routes_extra", []) == []
+
+
 def test_a_wrong_choice_names_the_right_ones():
     [problem] = lab_settings.check_choice("lab_runtime", "vllm", lab_settings.RUNTIMES)
     assert problem == "lab_runtime='vllm': no such choice. Use one of: auto, ollama, llama_cpp"

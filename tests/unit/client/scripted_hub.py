@@ -39,6 +39,7 @@ class ScriptedHub:
         url: Address of its API, ends in `/v1`.
         reply: What it answers to the body of a chat request.
         models: What it lists.
+        readiness: HTTP status and JSON body of its readiness.
         alive_after: Seconds before it answers anything but a chat request.
         requests: Bodies of the chat requests so far.
         left: Set as soon as a caller leaves in the middle of an answer.
@@ -47,6 +48,7 @@ class ScriptedHub:
     url: str = ""
     reply: Callable[[dict[str, Any]], Reply] = lambda body: Reply(answer_lines(["Hello"]))
     models: Sequence[str] = ("scripted",)
+    readiness: tuple[int, object] = (200, {"status": "healthy", "lab": {"warnings": []}})
     alive_after: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
@@ -98,6 +100,8 @@ def _handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
                 self._json({"data": [{"id": name} for name in hub.models]})
             elif self.path == "/key/info":
                 self._json({"info": {"spend": 0.25, "max_budget": 5.0}})
+            elif self.path == "/health/readiness":
+                self._json(hub.readiness[1], hub.readiness[0])
             else:
                 self._json("I'm alive!")
 

@@ -40,7 +40,7 @@ def test_a_hub_that_is_well_names_models_and_spend() -> None:
     assert status.models == ("smollm2", "phi")
     assert (status.spend, status.max_budget) == (0.25, 5.0)
     assert status.remedy == ""
-    assert asked == ["/health/liveliness", "/v1/models", "/key/info"], "no model is woken"
+    assert asked == ["/health/liveliness", "/key/info", "/v1/models"], "no model is woken"
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,48 @@ def test_a_refusal_of_tools_names_the_models_that_can() -> None:
     assert error.reason == words
 
 
-def test_a_key_over_its_budget_still_tells_spend_and_when_it_counts_anew() -> None:
+@pytest.mark.parametrize(
+    ("info", "state"),
+    [
+        ((401, refusal("token_not_found_in_db")), HubState.WRONG_KEY),
+        ((401, refusal("expired_key")), HubState.WRONG_KEY),
+        ((401, refusal("auth_error", "Authentication Error, Key is blocked.")), HubState.WRONG_KEY),
+        ((200, {"info": {"spend": 5.0, "max_budget": 5.0}}), HubState.OVER_BUDGET),
+        ((200, {"info": {"spend": 0.0, "max_budget": 0.0}}), HubState.OVER_BUDGET),
+    ],
+)
+def test_a_wrong_or_spent_key_is_told_without_a_request_that_counts_as_one(
+    info: tuple[int, Any], state: HubState
+) -> None:
+    asked: list[str] = []
+    status = hub_that_says((200, MODELS), info, asked).status()
+    assert status.state is state
+    assert status.reason
+    assert status.remedy
+    assert asked == ["/health/liveliness", "/key/info"]
+
+
+@pytest.mark.parametrize(
+    "info", [(403, {"detail": "not allowed to call this route"}), (500, {}), (200, {"info": 5}), (200, [])]
+)
+def test_a_key_that_may_not_read_its_budget_still_has_its_models(info: tuple[int, Any]) -> None:
+    status = hub_that_says((200, MODELS), info).status()
+    assert (status.state, status.models) == (HubState.OK, ("smollm2", "phi"))
+    assert (status.spend, status.max_budget, status.budget_reset_at) == (None, None, None)
+
+
+def test_a_spent_key_tells_spend_and_when_it_counts_anew() -> None:
     info = {"info": {"spend": 5.1, "max_budget": 5.0, "budget_reset_at": "2026-12-01T00:00:00+00:00"}}
-    status = hub_that_says((422, refusal("budget_exceeded")), (200, info)).status()
+    status = hub_that_says((200, MODELS), (200, info)).status()
     assert status.state is HubState.OVER_BUDGET
     assert (status.spend, status.max_budget) == (5.1, 5.0)
     assert status.budget_reset_at == datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def test_a_budget_that_only_the_hub_knows_to_be_spent_is_told_too() -> None:
+    info = {"info": {"spend": 0.5, "max_budget": 5.0}}
+    status = hub_that_says((422, refusal("budget_exceeded")), (200, info)).status()
+    assert (status.state, status.spend) == (HubState.OVER_BUDGET, 0.5)
 
 
 @pytest.mark.parametrize("when", [None, "soon", 7])
@@ -212,11 +248,11 @@ def hub_with_models(*entries: dict[str, Any]) -> HubClient:
 
 def model(name: str, context: object = 4096, read: object = 1e-7, written: object = 2e-7) -> dict[str, Any]:
     info = {"max_input_tokens": context, "input_cost_per_token": read, "output_cost_per_token": written}
-    return {"model_name": name, "model_info": info}
+    return {"model_group": name, **info}
 
 
 def test_models_have_contexts_and_prices() -> None:
-    client = hub_with_models(model("smollm2"), model("phi", 2048.0, None, None), {"model_name": "bare"})
+    client = hub_with_models(model("smollm2"), model("phi", 2048.0, None, None), {"model_group": "bare"})
     assert client.model_info() == {
         "smollm2": ModelInfo(4096, 1e-7, 2e-7),
         "phi": ModelInfo(2048, None, None),
@@ -224,15 +260,33 @@ def test_models_have_contexts_and_prices() -> None:
     }
 
 
-def test_of_several_deployments_the_longest_context_and_the_highest_price_count() -> None:
-    client = hub_with_models(model("m", 2048, 1e-7, 5e-7), model("m", 8192, 2e-7, None))
-    assert client.model_info() == {"m": ModelInfo(8192, 2e-7, None)}
-
-
-@pytest.mark.parametrize("entries", [[5], [{}], [{"model_name": "m", "model_info": 7}]])
+@pytest.mark.parametrize("entries", [[5], [{}], ["m"]])
 def test_a_description_of_another_form_is_a_bad_answer(entries: list[Any]) -> None:
     with pytest.raises(errors.BadAnswer, match="models"):
         hub_with_models(*entries).model_info()
+
+
+def test_what_the_hub_warns_of_is_passed_on_without_a_key(hub: ScriptedHub) -> None:
+    client = HubClient(hub.url, "")
+    assert client.warnings() == []
+    hub.readiness = 503, {"lab": {"warnings": ["The usage log is behind by 2 minutes."]}}
+    assert client.warnings() == ["The usage log is behind by 2 minutes."]
+    hub.readiness = 200, {"status": "healthy"}
+    assert client.warnings() == []
+
+
+@pytest.mark.parametrize("body", ["ready", {"lab": 5}, {"lab": {"warnings": "behind"}}, []])
+def test_a_readiness_of_another_form_is_a_bad_answer(hub: ScriptedHub, body: object) -> None:
+    hub.readiness = 200, body
+    with pytest.raises(errors.BadAnswer, match="readiness"):
+        HubClient(hub.url, "").warnings()
+
+
+def test_a_hub_that_is_down_warns_of_nothing() -> None:
+    with pytest.raises(errors.HubUnreachable):
+        HubClient(f"http://127.0.0.1:{unused_port()}/v1", "").warnings()
+    with pytest.raises(errors.NotConfigured, match="LITELLM_BASE_URL"):
+        HubClient("", "").warnings()
 
 
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from litellm_hub.usage import LogUnreachable
+from tests.unit.client.scripted_hub import ScriptedHub, scripted_hub
 from tests.unit.widgets.panels.test_chat_panel_protocol import wait_for
 from widgets import UsageDashboard
 from widgets.panels import usage_view
@@ -63,6 +64,14 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     monkeypatch.setattr(usage_view, "rows", made.rows)
     monkeypatch.setattr(UsageDashboard, "_log", lambda self: None)
     return made
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedHub]:
+    """The hub that a dashboard made after it asks."""
+    with scripted_hub() as running:
+        monkeypatch.setenv("LITELLM_BASE_URL", running.url)
+        yield running
 
 
 @pytest.fixture
@@ -154,6 +163,46 @@ def test_a_fault_of_the_dashboard_itself_is_shown_and_does_not_end_it(dashboard:
     answers.error = None
     dashboard.refresh()
     wait_for(lambda: bool(dashboard.of("view")))
+
+
+def idle(dashboard: Recorded, views: int) -> None:
+    """Wait until so many views were sent and nothing more is under way."""
+    wait_for(lambda: len(dashboard.of("view")) == views and not dashboard.of("busy")[-1]["busy"])
+
+
+def test_what_the_hub_warns_of_is_shown_while_it_lasts(hub: ScriptedHub, dashboard: Recorded) -> None:
+    behind = "The usage log is behind by 2 minutes."
+    hub.readiness = 200, {"lab": {"warnings": [behind]}}
+    opened(dashboard)
+    idle(dashboard, 1)
+    dashboard.refresh()
+    idle(dashboard, 2)
+    assert dashboard.of("warnings") == [{"type": "warnings", "warnings": [behind]}], "once, not at every refresh"
+    dashboard.receive(type="open", zone="UTC")
+    assert [message["warnings"] for message in dashboard.of("warnings")] == [[behind]] * 2, "a second view too"
+    hub.readiness = 200, {"lab": {"warnings": []}}
+    dashboard.refresh()
+    idle(dashboard, 4)
+    assert dashboard.of("warnings")[-1]["warnings"] == []
+
+
+def test_a_hub_that_is_away_or_warns_of_nothing_is_not_mentioned(hub: ScriptedHub, dashboard: Recorded) -> None:
+    opened(dashboard)
+    idle(dashboard, 1)
+    hub.readiness = 500, "no hub"
+    dashboard.refresh()
+    idle(dashboard, 2)
+    assert dashboard.of("warnings") == []
+    assert dashboard.of("problem") == []
+
+
+def test_no_hub_is_asked_about_another_log(hub: ScriptedHub, answers: Answers) -> None:
+    hub.readiness = 200, {"lab": {"warnings": ["The usage log is behind by 2 minutes."]}}
+    dashboard = Recorded(database="postgresql://h/another")
+    opened(dashboard)
+    idle(dashboard, 1)
+    assert dashboard.of("warnings") == []
+    dashboard.close()
 
 
 def test_a_choice_that_is_not_to_be_had_keeps_the_last_view(dashboard: Recorded) -> None:
