@@ -10,6 +10,7 @@ const DEFAULT_POOL_TIMEOUT_S = 10;
 const DEFAULT_IDLE_S = 300; // as the native engine
 const PATIENCE_MS = 8000; // less than the 10 s that the client gives a new engine
 const RETRY_MS = 200;
+const SCRAM = 'scram-sha-256';
 // Understood by the native engine only; node-postgres would send or reject them.
 const IGNORED_PARAMETERS = ['pgbouncer', 'statement_cache_size', 'socket_timeout', 'connect_timeout', 'max_connection_lifetime',
   'single_use_connections'];
@@ -60,8 +61,31 @@ export function readConnection(databaseUrl) {
     ssl: readTls(take),
     keepAlive: true,
   };
+  const requireAuth = take('require_auth'); // as libpq's, for the one method worth requiring
+  if (![null, SCRAM].includes(requireAuth)) throw new Error(`The database URL has require_auth=${requireAuth}; known is ${SCRAM}`);
   IGNORED_PARAMETERS.forEach(take);
-  return { schema, address: `${url.hostname}:${url.port || 5432}`, pool: { ...pool, connectionString: url.toString() } };
+  return { schema, address: `${url.hostname}:${url.port || 5432}`, pool: { ...pool, requireAuth, connectionString: url.toString() } };
+}
+
+/**
+ * Keeps the password from a stranger who took the database's port: it is never sent, in clear or as MD5. With
+ * `requireAuth` only a server is talked to that has proven by SCRAM that it knows the password too.
+ */
+class CautiousClient extends pg.Client {
+  constructor(options) {
+    super(options);
+    const { connection } = this;
+    // These come before the client's own listeners, and what these write after `destroy` goes nowhere.
+    const refuse = (what) => connection.stream.destroy(new Error(`The database server ${what}; it may not be the lab's`));
+    connection.on('authenticationCleartextPassword', () => refuse('asks for the password in clear'));
+    connection.on('authenticationMD5Password', () => refuse('asks for the password as MD5'));
+    if (options.requireAuth !== SCRAM) return;
+    let isProven = false;
+    connection.once('authenticationSASLFinal', () => { isProven = true; });
+    for (const step of ['authenticationOk', 'readyForQuery']) {
+      connection.once(step, () => isProven || refuse(`does not prove itself by ${SCRAM}`));
+    }
+  }
 }
 
 /**
@@ -104,7 +128,7 @@ class PatientPool extends pg.Pool {
  * @returns {PatientPool}
  */
 export function openPool(options, log) {
-  const pool = new PatientPool(options);
+  const pool = new PatientPool({ ...options, Client: CautiousClient });
   pool.on('error', (error) => log('idle database connection lost', { error: error.message }));
   // A checked-out client has no listener of its own; without one a lost connection would end the process.
   pool.on('connect', (client) => client.on('error', () => {}));
