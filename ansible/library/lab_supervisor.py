@@ -43,7 +43,8 @@ options:
 author: GenAI Labs
 """
 
-from pathlib import Path
+import contextlib
+import os
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -63,8 +64,9 @@ def start(module: AnsibleModule) -> bool:
     if module.check_mode:
         return True
     # One that nobody reaches any more would fight with the new one for its services.
-    stop(module)
-    Path(socket_of(home, instance)).unlink(missing_ok=True)
+    end(supervisors_of(home, instance), params["timeout"], account_of(home, instance))
+    with contextlib.suppress(OSError):  # where it cannot be, supervisord says why it does not start
+        os.unlink(socket_of(home, instance))
     settings = {"PATH": PATH, "LANG": "C.UTF-8", **params["environment"]}
     clean = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in settings.items())]
     command = [*clean, *params["prefix"], params["supervisord"], "-c", f"{home}/supervisor/{instance}.conf"]
