@@ -11,6 +11,7 @@ const DEFAULT_IDLE_S = 300; // as the native engine
 const PATIENCE_MS = 8000; // less than the 10 s that the client gives a new engine
 const RETRY_MS = 200;
 const SCRAM = 'scram-sha-256';
+const STRANGER = "it may not be the lab's";
 // Understood by the native engine only; node-postgres would send or reject them.
 const IGNORED_PARAMETERS = ['pgbouncer', 'statement_cache_size', 'socket_timeout', 'connect_timeout', 'max_connection_lifetime',
   'single_use_connections'];
@@ -68,23 +69,21 @@ export function readConnection(databaseUrl) {
 }
 
 /**
- * Keeps the password from a stranger who took the database's port: it is never sent, in clear or as MD5. With
- * `requireAuth` only a server is talked to that has proven by SCRAM that it knows the password too.
+ * Keeps the password from a stranger who took the database's port: it is never sent, neither in clear nor as MD5.
+ * `hasProof` says whether the server has proven by SCRAM that it knows the password too.
  */
 class CautiousClient extends pg.Client {
+  hasProof = false;
+
   constructor(options) {
     super(options);
     const { connection } = this;
-    // These come before the client's own listeners, and what these write after `destroy` goes nowhere.
-    const refuse = (what) => connection.stream.destroy(new Error(`The database server ${what}; it may not be the lab's`));
+    // These come before the client's own listeners; what those write to a destroyed stream goes nowhere.
+    const refuse = (what) => connection.stream.destroy(new Error(`The database server ${what}: ${STRANGER}`));
     connection.on('authenticationCleartextPassword', () => refuse('asks for the password in clear'));
     connection.on('authenticationMD5Password', () => refuse('asks for the password as MD5'));
-    if (options.requireAuth !== SCRAM) return;
-    let isProven = false;
-    connection.once('authenticationSASLFinal', () => { isProven = true; });
-    for (const step of ['authenticationOk', 'readyForQuery']) {
-      connection.once(step, () => isProven || refuse(`does not prove itself by ${SCRAM}`));
-    }
+    connection.on('authenticationSASLFinal', () => { this.hasProof = true; });
+    connection.on('error', () => { this.hasProof = false; }); // among others, because the proof is wrong
   }
 }
 
@@ -108,7 +107,7 @@ class PatientPool extends pg.Pool {
     try {
       for (;;) {
         try {
-          return await super.connect();
+          return this.proven(await super.connect());
         } catch (error) {
           if (!isConnectionLost(error) || this.ending || Date.now() > deadline) throw error;
         }
@@ -119,6 +118,13 @@ class PatientPool extends pg.Pool {
     } finally {
       if (isWaiting) this.waitingForDatabase -= 1;
     }
+  }
+
+  /** Gives only a client whose server has proven itself, where the URL asks for that; nothing was sent over it yet. */
+  proven(client) {
+    if (!this.options.requireAuth || client.hasProof) return client;
+    client.release(true);
+    throw new Error(`The database server does not prove itself by ${SCRAM}: ${STRANGER}`);
   }
 }
 

@@ -67,6 +67,7 @@ def _message(kind: bytes, body: bytes) -> bytes:
 # https://www.postgresql.org/docs/16/protocol-message-formats.html
 _OK = _message(b"R", bytes(4))
 _READY = _message(b"Z", b"I")
+FAREWELL = _message(b"X", b"")
 LIES = {
     "asks for the password in clear": _message(b"R", (3).to_bytes(4, "big")),
     "asks for the password as MD5": _message(b"R", (5).to_bytes(4, "big") + b"salt"),
@@ -86,14 +87,15 @@ class _Session(socketserver.BaseRequestHandler):
         self.request.sendall(self.server.answer)
         try:
             while told := self.request.recv(4096):
-                self.server.heard.append(told)
+                if told != FAREWELL:
+                    self.server.heard.append(told)
         except OSError:
             pass
         self.server.ended.set()
 
 
 class LyingPostgres(socketserver.ThreadingTCPServer):
-    """Answers every client's first packet with `answer` and notes what comes then."""
+    """Answers every client's first packet with `answer` and notes what comes then, but for a farewell."""
 
     daemon_threads = True
 
