@@ -83,7 +83,10 @@ class CautiousClient extends pg.Client {
     connection.on('authenticationCleartextPassword', () => refuse('asks for the password in clear'));
     connection.on('authenticationMD5Password', () => refuse('asks for the password as MD5'));
     connection.on('authenticationSASLFinal', () => { this.hasProof = true; });
-    connection.on('error', () => { this.hasProof = false; }); // among others, because the proof is wrong
+    connection.on('error', () => { // among others, because the proof is wrong
+      this.hasProof = false;
+      connection.stream.destroy();
+    });
   }
 }
 

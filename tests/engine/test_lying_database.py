@@ -49,11 +49,11 @@ def test_the_query_engine_sends_no_password(lab: Lab, gateway_env: GatewayEnv, l
     node = gateway_env.node_bin / "node"
     module = gateway_env.engine_dir / "database.mjs"
     words = told_nothing(liar, node, "--input-type=module", "-e", QUERY_ENGINE, module, misled(lab.database_url, liar))
-    assert "it may not be the lab's" in words
+    assert "it may not be the lab's" in words or "server signature does not match" in words
     assert lab.secrets["POSTGRES_PASSWORD"] not in words
 
 
-@pytest.mark.parametrize("lie", [lie for lie in LIES if "password" in lie and "no password" not in lie])
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie.startswith("asks for")])
 def test_the_query_engine_never_sends_one_in_clear(gateway_env: GatewayEnv, lie: str) -> None:
     with lying_postgres(LIES[lie]) as liar:
         url = f"postgresql://anybody:{quote('s3cret')}@127.0.0.1:{liar.port}/any"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import socketserver
 import subprocess
@@ -73,7 +74,17 @@ LIES = {
     "asks for the password as MD5": _message(b"R", (5).to_bytes(4, "big") + b"salt"),
     "wants no password at all": _OK + _READY,
     "is ready at once": _READY,
+    "gives a wrong proof": _message(b"R", (10).to_bytes(4, "big") + b"SCRAM-SHA-256\0\0"),
 }
+
+
+def _wrong_proof(client: socket.socket) -> None:
+    """The rest of a SCRAM exchange (RFC 5802) by a server that does not know the password."""
+    nonce = client.recv(4096).rpartition(b"r=")[2]
+    client.sendall(_message(b"R", (11).to_bytes(4, "big") + b"r=" + nonce + b"more,s=c2FsdHNhbHQ=,i=4096"))
+    client.recv(4096)
+    proof = base64.b64encode(bytes(32))
+    client.sendall(_message(b"R", (12).to_bytes(4, "big") + b"v=" + proof) + _OK + _READY)
 
 
 class _Session(socketserver.BaseRequestHandler):
@@ -86,6 +97,8 @@ class _Session(socketserver.BaseRequestHandler):
         self.request.recv(size)  # the first packet: user and database
         self.request.sendall(self.server.answer)
         try:
+            if self.server.answer == LIES["gives a wrong proof"]:
+                _wrong_proof(self.request)
             while told := self.request.recv(4096):
                 if told != FAREWELL:
                     self.server.heard.append(told)
