@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from urllib.parse import quote, urlsplit
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,20 +17,32 @@ from tests.support.strangers import LIES, LyingPostgres, lying_postgres
 
 pytestmark = pytest.mark.lab
 
+# Each tries all addresses and prints one line for each that fails.
 QUERY_ENGINE = """
-const { openPool, readConnection } = await import(process.argv[1]);
-const pool = openPool(readConnection(process.argv[2]).pool, () => {});
-await pool.query('SELECT 1').catch((error) => { console.error(error.message); process.exitCode = 3; });
-await pool.end();
+const [module, ...urls] = process.argv.slice(1);
+const { openPool, readConnection } = await import(module);
+for (const url of urls) {
+  const pool = openPool(readConnection(url).pool, () => {});
+  await pool.query('SELECT 1').catch((error) => console.log(error.message));
+  await pool.end();
+}
 """
-PSYCOPG = "import sys, psycopg; psycopg.connect(sys.argv[1], connect_timeout=5)"
-PSYCOPG2 = "import sys, psycopg2; psycopg2.connect(sys.argv[1], connect_timeout=5)"
+PSYCOPG = """
+import sys
+import {0} as driver
+for url in sys.argv[1:]:
+    try:
+        driver.connect(url, connect_timeout=5)
+    except driver.OperationalError as error:
+        print(str(error).strip().splitlines()[-1])
+"""
 
 
-@pytest.fixture(params=list(LIES))
-def liar(request: pytest.FixtureRequest):
-    with lying_postgres(LIES[request.param]) as server:
-        yield server
+@pytest.fixture
+def liars() -> Iterator[dict[str, LyingPostgres]]:
+    """A server for each lie."""
+    with ExitStack() as stack:
+        yield {lie: stack.enter_context(lying_postgres(answer)) for lie, answer in LIES.items()}
 
 
 def misled(url: str, server: LyingPostgres) -> str:
@@ -37,38 +51,43 @@ def misled(url: str, server: LyingPostgres) -> str:
     return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{server.port}").geturl()
 
 
-def told_nothing(server: LyingPostgres, *command: object) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode != 0, done.stdout
-    assert server.ended.wait(10)
-    assert server.heard == []
-    return done.stderr
+def failures(liars: dict[str, LyingPostgres], url: str, *command: object) -> dict[str, str]:
+    """Why each address failed, of a program that must have told no server anything."""
+    urls = [misled(url, server) for server in liars.values()]
+    done = subprocess.run(
+        [*map(str, command), *urls], capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+    )
+    assert {lie: server.heard for lie, server in liars.items()} == {lie: [] for lie in liars}
+    assert all(server.ended.wait(10) for server in liars.values())
+    assert str(urlsplit(url).password) not in done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(liars), done.stdout + done.stderr
+    return dict(zip(liars, lines, strict=True))
 
 
-def test_the_query_engine_sends_no_password(lab: Lab, gateway_env: GatewayEnv, liar: LyingPostgres) -> None:
-    node = gateway_env.node_bin / "node"
+def test_the_query_engine_sends_no_password(lab: Lab, gateway_env: GatewayEnv, liars: dict[str, LyingPostgres]) -> None:
+    node = [gateway_env.node_bin / "node", "--input-type=module", "-e", QUERY_ENGINE]
     module = gateway_env.engine_dir / "database.mjs"
-    words = told_nothing(liar, node, "--input-type=module", "-e", QUERY_ENGINE, module, misled(lab.database_url, liar))
-    assert "it may not be the lab's" in words or "server signature does not match" in words
-    assert lab.secrets["POSTGRES_PASSWORD"] not in words
+    words = failures(liars, lab.database_url, *node, module)
+    assert "server signature does not match" in words.pop("gives a wrong proof")
+    assert all("it may not be the lab's" in reason for reason in words.values()), words
+    # Not even where the address does not ask for it.
+    asking = {lie: server for lie, server in liars.items() if lie.startswith("asks for")}
+    words = failures(asking, lab.database_url.partition("?")[0], *node, module)
+    assert all("it may not be the lab's" in reason for reason in words.values()), words
 
 
-@pytest.mark.parametrize("lie", [lie for lie in LIES if lie.startswith("asks for")])
-def test_the_query_engine_never_sends_one_in_clear(gateway_env: GatewayEnv, lie: str) -> None:
-    with lying_postgres(LIES[lie]) as liar:
-        url = f"postgresql://anybody:{quote('s3cret')}@127.0.0.1:{liar.port}/any"
-        module = gateway_env.engine_dir / "database.mjs"
-        told_nothing(liar, gateway_env.node_bin / "node", "--input-type=module", "-e", QUERY_ENGINE, module, url)
-
-
-def test_roll_up_and_migrations_send_no_password(lab: Lab, gateway_env: GatewayEnv, liar: LyingPostgres) -> None:
+def test_gateway_and_roll_up_send_no_password(
+    lab: Lab, gateway_env: GatewayEnv, liars: dict[str, LyingPostgres]
+) -> None:
     roll_up = read_env(lab.home / "config/usage.env")["DATABASE_URL"]
     for url in (roll_up, lab.database_url):
-        told_nothing(liar, gateway_env.python, "-c", PSYCOPG, misled(url, liar))
+        failures(liars, url, gateway_env.python, "-c", PSYCOPG.format("psycopg"))
 
 
-def test_notebooks_send_no_password(lab: Lab, liar: LyingPostgres) -> None:
-    told_nothing(liar, sys.executable, "-c", PSYCOPG2, misled(lab.reader_url, liar))
-    with pytest.raises(usage.LogUnreachable):
-        usage.connect(misled(lab.reader_url, liar))
-    assert liar.heard == []
+def test_notebooks_send_no_password(lab: Lab, liars: dict[str, LyingPostgres]) -> None:
+    failures(liars, lab.reader_url, sys.executable, "-c", PSYCOPG.format("psycopg2"))
+    server = liars["asks for the password in clear"]
+    with pytest.raises(usage.LogUnreachable, match="Something else than the hub's database answers"):
+        usage.connect(misled(lab.reader_url, server))
+    assert server.heard == []

@@ -69,6 +69,7 @@ def _message(kind: bytes, body: bytes) -> bytes:
 _OK = _message(b"R", bytes(4))
 _READY = _message(b"Z", b"I")
 FAREWELL = _message(b"X", b"")
+_ENCRYPTION = {number.to_bytes(4, "big") for number in (80877103, 80877104)}  # SSLRequest, GSSENCRequest
 LIES = {
     "asks for the password in clear": _message(b"R", (3).to_bytes(4, "big")),
     "asks for the password as MD5": _message(b"R", (5).to_bytes(4, "big") + b"salt"),
@@ -93,10 +94,10 @@ class _Session(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.settimeout(5)
-        size = int.from_bytes(self.request.recv(4), "big")
-        self.request.recv(size)  # the first packet: user and database
-        self.request.sendall(self.server.answer)
         try:
+            while self.first_packet() in _ENCRYPTION:
+                self.request.sendall(b"N")
+            self.request.sendall(self.server.answer)
             if self.server.answer == LIES["gives a wrong proof"]:
                 _wrong_proof(self.request)
             while told := self.request.recv(4096):
@@ -105,6 +106,11 @@ class _Session(socketserver.BaseRequestHandler):
         except OSError:
             pass
         self.server.ended.set()
+
+    def first_packet(self) -> bytes:
+        """Its code: the protocol's version, followed by user and database, or a wish for encryption."""
+        size = int.from_bytes(self.request.recv(4, socket.MSG_WAITALL), "big")
+        return self.request.recv(size - 4, socket.MSG_WAITALL)[:4]
 
 
 class LyingPostgres(socketserver.ThreadingTCPServer):
