@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { SERVER_GONE, isConnectionLost } from './errors.mjs';
+import { SERVER_GONE, isConnectionLost, strangerError } from './errors.mjs';
 
 const DEFAULT_POOL_SIZE = 10;
 const DEFAULT_POOL_TIMEOUT_S = 10;
@@ -11,7 +11,6 @@ const DEFAULT_IDLE_S = 300; // as the native engine
 const PATIENCE_MS = 8000; // less than the 10 s that the client gives a new engine
 const RETRY_MS = 200;
 const SCRAM = 'scram-sha-256';
-const STRANGER = "it may not be the lab's";
 // Understood by the native engine only; node-postgres would send or reject them.
 const IGNORED_PARAMETERS = ['pgbouncer', 'statement_cache_size', 'socket_timeout', 'connect_timeout', 'max_connection_lifetime',
   'single_use_connections'];
@@ -79,7 +78,7 @@ class CautiousClient extends pg.Client {
     super(options);
     const { connection } = this;
     // These come before the client's own listeners; what those write to a destroyed stream goes nowhere.
-    const refuse = (what) => connection.stream.destroy(new Error(`The database server ${what}: ${STRANGER}`));
+    const refuse = (what) => connection.stream.destroy(strangerError(what));
     connection.on('authenticationCleartextPassword', () => refuse('asks for the password in clear'));
     connection.on('authenticationMD5Password', () => refuse('asks for the password as MD5'));
     connection.on('authenticationSASLFinal', () => { this.hasProof = true; });
@@ -127,7 +126,7 @@ class PatientPool extends pg.Pool {
   proven(client) {
     if (!this.options.requireAuth || client.hasProof) return client;
     client.release(true);
-    throw new Error(`The database server does not prove itself by ${SCRAM}: ${STRANGER}`);
+    throw strangerError(`does not prove itself by ${SCRAM}`);
   }
 }
 
