@@ -78,11 +78,12 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils import lab_docker, lab_host, lab_settings, lab_subnet
+from ansible.module_utils import lab_docker, lab_host, lab_peer, lab_settings, lab_subnet
 
 MINIMUM_PYTHON = (3, 11)
 ARCHITECTURES = ("x86_64", "aarch64")
-PORTS = ("hub_port", "postgres_port", "jupyter_port", "runtime_port")
+# The ports, and whose services listen there.
+PORTS = {"hub_port": "hub", "postgres_port": "hub", "jupyter_port": "notebook", "runtime_port": "hub"}
 SYSTEMD = "/run/systemd/system"  # is there where systemd is PID 1, see sd_booted(3)
 REGISTRY = "image registry"
 RUNNING_NEED_MB = 500  # what a lab that is installed already needs for logs and data
@@ -287,14 +288,18 @@ class Preflight:
         for variable, value in ports.items():
             if int(value) in published:
                 continue
-            if inodes := lab_host.listening_inodes(int(value)):
-                holder = lab_host.holder_of(inodes)
-                if holder is None or lab_host.lab_of(holder) != self.home:
+            name = variable.partition("+")[0]
+            if sockets := lab_peer.listeners(int(value)):
+                own = lab_host.accounts_of(self.home, PORTS[name])
+                # A stranger's comes first, so that it is the one that is named.
+                sockets.sort(key=lambda socket: socket.uid in own)
+                holder = lab_host.holder_of({sockets[0].inode})
+                if sockets[0].uid not in own or holder is None or lab_host.lab_of(holder) != self.home:
                     self.refuse(
                         variable,
                         int(value),
-                        f"the port is taken by {lab_host.describe_holder(holder)}",
-                        f"Stop it, or choose another port: -e {variable.split('+')[0]}=…",
+                        f"the port is taken by {lab_host.describe_holder(holder, lab_peer.account(sockets[0].uid))}",
+                        f"Stop it, or choose another port: -e {name}=…",
                     )
             elif not self.problems and not lab_host.can_bind(str(settings["lab_bind_address"]), int(value)):
                 self.refuse(

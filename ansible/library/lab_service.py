@@ -89,12 +89,14 @@ options:
     elements: path
     default: []
   after:
-    description: What must be ready before the service starts, in the launcher's form.
+    description: What of the same account must be ready before the service starts, in the same form as I(health).
     type: list
     elements: str
     default: []
   health:
-    description: What is ready when the service is, in the launcher's form.
+    description:
+      - What is ready when the service is, in the form of module_utils/lab_peer.py.
+      - It counts only where the service's own account answers.
     type: str
     default: ''
   timeout:
@@ -128,13 +130,16 @@ previous:
 """
 
 import os
+import pwd
 from fnmatch import fnmatch
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible.module_utils.lab_host import account_of
+from ansible.module_utils.lab_peer import wait_for
 from ansible.module_utils.lab_supervisor import connect
-from ansible.module_utils.lab_systemd import VENDOR_UNITS, Systemd, UnitService, marked_files
+from ansible.module_utils.lab_systemd import LAUNCHER, VENDOR_UNITS, Systemd, UnitService, marked_files
 from ansible.module_utils.lab_versioned import digest_of
 
 LOG_BYTES = "10MB"
@@ -150,9 +155,9 @@ def quoted(value: str) -> str:
 def program(params: dict) -> str:
     """The service's section for supervisord, see http://supervisord.org/configuration.html."""
     home, name = params["home"], params["name"]
-    launcher = f"{home}/supervisor/launcher.py"
-    files = [path for path in (*params["env_files"], *params["files"], launcher) if os.path.exists(path)]
-    command = [params["python"], "-I", launcher, "run", "--home", home, "--name", f"{params['instance']}/{name}"]
+    launcher = [f"{home}/{name}" for name in LAUNCHER]
+    files = [path for path in (*params["env_files"], *params["files"], *launcher) if os.path.exists(path)]
+    command = [params["python"], "-I", launcher[0], "run", "--home", home, "--name", f"{params['instance']}/{name}"]
     for option, values in (("--env-file", params["env_files"]), ("--after", params["after"])):
         command += [word for value in values for word in (option, value)]
     command += ["--", *params["command"]]
@@ -272,13 +277,15 @@ class SupervisedService:
 
 
 def unhealthy(module: AnsibleModule) -> str | None:
-    """Wait until the service is healthy; return the launcher's words if it does not get there."""
-    if not module.params["health"]:
+    """Wait until the service itself is healthy; return why not if it does not get there."""
+    params = module.params
+    if not params["health"]:
         return None
-    launcher = f"{module.params['home']}/supervisor/launcher.py"
-    command = [module.params["python"], "-I", launcher, "wait", "--timeout", str(module.params["timeout"])]
-    code, _, err = module.run_command([*command, module.params["health"]])
-    return err.strip() if code != 0 else None
+    is_unit = params["manager"] == "systemd"
+    uid = pwd.getpwnam(params["user"]).pw_uid if is_unit else account_of(params["home"], params["instance"])
+    missing = wait_for([params["health"]], {uid}, params["timeout"])
+    reasons = "; ".join(f"{target}: {why}" for target, why in missing.items())
+    return f"not ready after {params['timeout']} s: {reasons}" if missing else None
 
 
 def start(module: AnsibleModule) -> bool:

@@ -9,6 +9,7 @@ short_description: Start or stop a supervisord with its services
 description:
   - Started with a clean environment and, by root, as the given account.
   - Stopping ends the services in the reverse order of their start, then whatever of them is still there.
+  - What is ended is found by its account and its command line or mark, never by what a socket or a file says.
 options:
   home:
     description: The lab's folder.
@@ -42,13 +43,15 @@ options:
 author: GenAI Labs
 """
 
+import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils.lab_host import wait_until
-from ansible.module_utils.lab_supervisor import connect, end, processes_of
+from ansible.module_utils.lab_host import account_of, wait_until
+from ansible.module_utils.lab_supervisor import connect, end, processes_of, socket_of, supervisors_of
 
+LEFTOVER_GRACE_S = 10
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -60,6 +63,10 @@ def start(module: AnsibleModule) -> bool:
         return False
     if module.check_mode:
         return True
+    # One that nobody reaches any more would fight with the new one for its services.
+    end(supervisors_of(home, instance), params["timeout"], account_of(home, instance))
+    with contextlib.suppress(OSError):  # where it cannot be, supervisord says why it does not start
+        os.unlink(socket_of(home, instance))
     settings = {"PATH": PATH, "LANG": "C.UTF-8", **params["environment"]}
     clean = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in settings.items())]
     command = [*clean, *params["prefix"], params["supervisord"], "-c", f"{home}/supervisor/{instance}.conf"]
@@ -69,18 +76,17 @@ def start(module: AnsibleModule) -> bool:
     return True
 
 
-def stop(module: AnsibleModule) -> bool:
-    """Stop supervisord and its services; return whether anything ran."""
+def stop(module: AnsibleModule) -> list[int]:
+    """Stop supervisord and its services; return the processes that ran, of the latter only those that it left."""
     home, instance, timeout = (module.params[name] for name in ("home", "instance", "timeout"))
-    supervisor = connect(home, instance)
+    account = account_of(home, instance)
+    supervisors = supervisors_of(home, instance)
     if module.check_mode:
-        return supervisor is not None
-    if supervisor is not None:
-        pid = supervisor.getPID()
-        supervisor.shutdown()
-        if not wait_until(lambda: not os.path.exists(f"/proc/{pid}"), timeout):
-            end([pid], 5)
-    return supervisor is not None
+        return supervisors or processes_of(home, instance)
+    end(supervisors, timeout, account)
+    left = processes_of(home, instance)
+    end(left, LEFTOVER_GRACE_S, account)
+    return supervisors + left
 
 
 def main() -> None:
@@ -100,11 +106,7 @@ def main() -> None:
     )
     if module.params["state"] == "started":
         module.exit_json(changed=start(module))
-    changed = stop(module)
-    left = processes_of(module.params["home"], prefix=f"{module.params['instance']}/")
-    if left and not module.check_mode:
-        end(left, 10)
-    module.exit_json(changed=changed or bool(left), leftovers=left)
+    module.exit_json(changed=bool(stop(module)))
 
 
 if __name__ == "__main__":

@@ -13,23 +13,38 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-LISTEN = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 PROBE_TIMEOUT_S = 4.0
-SUPERVISED_LAB = re.compile(r"supervisord.* -c (\S+)/supervisor/\w+\.conf")
+NO_ACCOUNT = -1
+SUPERVISED_LAB = re.compile(r"supervisord.* -c (\S+)/supervisor/(\w+)\.conf")
+MARKED = re.compile(rb"^LAB_SERVICE=(.+):(\w+)/", re.DOTALL)  # in the environment of every process of a lab
 
 
-def listening_inodes(port: int) -> set[str]:
-    """Socket inodes that listen on `port`, whatever the address."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for fields in map(str.split, lines):
-            if fields[3] == LISTEN and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                inodes.add(fields[9])
-    return inodes
+def account_of(home: str, instance: str) -> int:
+    """The account that a lab's services of one instance run as, one that nobody has where there is no such lab.
+
+    It owns the folder of their sockets, which lies in a folder of the account that made the lab: nobody else can give
+    it away or put another in its place.
+    """
+    try:
+        return os.lstat(f"{home}/run/{instance}").st_uid
+    except OSError:
+        return NO_ACCOUNT
+
+
+def accounts_of(home: str, instance: str) -> set[int]:
+    """The accounts of an instance's processes: as a systemd unit, Ollama has one of its own."""
+    folders = [f"{home}/run/{instance}", *([f"{home}/data/ollama"] if instance == "hub" else [])]
+    return {os.lstat(folder).st_uid for folder in folders if os.path.isdir(folder)}
+
+
+def uid_of(process: int) -> int | None:
+    """The account that a process runs as, None where it has several (a set-user-id program) or is gone."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^Uid:\t(\d+)\t\1\t\1\t\1$", status, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def holder_of(inodes: set[str]) -> int | None:
@@ -45,43 +60,45 @@ def holder_of(inodes: set[str]) -> int | None:
     return None
 
 
-def marked_lab(pid: int) -> str | None:
-    """`lab_home` in the environment that a lab's service was started with, None where there is none to be seen."""
+def marked_lab(pid: int) -> tuple[str, str] | None:
+    """`lab_home` and instance in the environment that a lab's service was started with, None where none is seen."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return None
-    marks = (entry for entry in environment if entry.startswith(b"LAB_SERVICE="))
-    mark = next(marks, b"").decode(errors="replace").partition("=")[2]
-    return mark.rpartition(":")[0] or None
+    mark = next(filter(None, map(MARKED.match, environment)), None)
+    return (mark[1].decode(errors="replace"), mark[2].decode()) if mark else None
 
 
 def lab_of(pid: int) -> str | None:
-    """`lab_home` of the lab whose service process `pid` belongs to, None if it is no lab's."""
+    """`lab_home` of the lab whose service process `pid` belongs to, None if it is no lab's.
+
+    Anybody can mark a process, or name one like a supervisor: of another account than the service's it does not count.
+    """
     while pid > 1:
-        if home := marked_lab(pid):
-            return home
+        if (mark := marked_lab(pid)) and uid_of(pid) in accounts_of(*mark):
+            return mark[0]
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             status = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
             return None
-        if found := SUPERVISED_LAB.search(command):
+        if (found := SUPERVISED_LAB.search(command)) and uid_of(pid) in accounts_of(found[1], found[2]):
             return found[1]
         pid = int(status.rsplit(")", 1)[1].split()[1])
     return None
 
 
-def describe_holder(pid: int | None) -> str:
-    """Words for a message: which process, and of which lab."""
+def describe_holder(pid: int | None, account: str) -> str:
+    """Words for a message: which process, whose, and of which lab."""
     if pid is None:
-        return "a process of another user"
+        return f"a process of account {account}"
     try:
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         name = "a process"
     home = lab_of(pid)
-    return f"{name} (pid {pid}" + (f", of the lab in {home})" if home else ")")
+    return f"{name} (pid {pid}, account {account}" + (f", of the lab in {home})" if home else ")")
 
 
 def gpus(root: str = "/") -> list[str]:

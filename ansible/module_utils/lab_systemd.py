@@ -13,6 +13,7 @@ DEFAULT_HOME = "/opt/genailabs"
 UNITS = "/etc/systemd/system"  # the administrator's place, which wins over the packages' (systemd.unit(5))
 PACKAGED_UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")
 MARK = "# GenAI Labs, "
+LAUNCHER = ("supervisor/launcher.py", "supervisor/lab_peer.py")  # what every service starts through
 TAIL_LINES = 30
 
 # https://docs.ollama.com/linux: the unit that its documentation asks an administrator to write.
@@ -177,7 +178,7 @@ class UnitService:
         params = self.params
         if params["vendor_unit"]:
             return list(params["command"])
-        launcher = [params["python"], "-I", f"{self.home}/supervisor/launcher.py", "run"]
+        launcher = [params["python"], "-I", f"{self.home}/{LAUNCHER[0]}", "run"]
         launcher += ["--home", self.home, "--name", self.service]
         for option, values in (("--env-file", params["env_files"]), ("--after", params["after"])):
             launcher += [word for value in values for word in (option, value)]
@@ -186,7 +187,7 @@ class UnitService:
     def text(self) -> str:
         """The unit file or drop-in; its digest stands for the text and for the files that the service reads."""
         params = self.params
-        files = [*params["env_files"], *params["files"], f"{self.home}/supervisor/launcher.py"]
+        files = [*params["env_files"], *params["files"], *(f"{self.home}/{name}" for name in LAUNCHER)]
         contents = [Path(path).read_bytes() for path in files if os.path.exists(path)]
         service = {
             "Type": "exec",

@@ -3,13 +3,14 @@ import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { SERVER_GONE, isConnectionLost } from './errors.mjs';
+import { SERVER_GONE, isConnectionLost, strangerError } from './errors.mjs';
 
 const DEFAULT_POOL_SIZE = 10;
 const DEFAULT_POOL_TIMEOUT_S = 10;
 const DEFAULT_IDLE_S = 300; // as the native engine
 const PATIENCE_MS = 8000; // less than the 10 s that the client gives a new engine
 const RETRY_MS = 200;
+const SCRAM = 'scram-sha-256';
 // Understood by the native engine only; node-postgres would send or reject them.
 const IGNORED_PARAMETERS = ['pgbouncer', 'statement_cache_size', 'socket_timeout', 'connect_timeout', 'max_connection_lifetime',
   'single_use_connections'];
@@ -60,8 +61,32 @@ export function readConnection(databaseUrl) {
     ssl: readTls(take),
     keepAlive: true,
   };
+  const requireAuth = take('require_auth'); // as libpq's, for the one method worth requiring
+  if (![null, SCRAM].includes(requireAuth)) throw new Error(`The database URL has require_auth=${requireAuth}; known is ${SCRAM}`);
   IGNORED_PARAMETERS.forEach(take);
-  return { schema, address: `${url.hostname}:${url.port || 5432}`, pool: { ...pool, connectionString: url.toString() } };
+  return { schema, address: `${url.hostname}:${url.port || 5432}`, pool: { ...pool, requireAuth, connectionString: url.toString() } };
+}
+
+/**
+ * Keeps the password from a stranger who took the database's port: it is never sent, neither in clear nor as MD5.
+ * `hasProof` says whether the server has proven by SCRAM that it knows the password too.
+ */
+class CautiousClient extends pg.Client {
+  hasProof = false;
+
+  constructor(options) {
+    super(options);
+    const { connection } = this;
+    // These come before the client's own listeners; what those write to a destroyed stream goes nowhere.
+    const refuse = (what) => connection.stream.destroy(strangerError(what));
+    connection.on('authenticationCleartextPassword', () => refuse('asks for the password in clear'));
+    connection.on('authenticationMD5Password', () => refuse('asks for the password as MD5'));
+    connection.on('authenticationSASLFinal', () => { this.hasProof = true; });
+    connection.on('error', () => { // among others, because the proof is wrong
+      this.hasProof = false;
+      connection.stream.destroy();
+    });
+  }
 }
 
 /**
@@ -84,7 +109,7 @@ class PatientPool extends pg.Pool {
     try {
       for (;;) {
         try {
-          return await super.connect();
+          return this.proven(await super.connect());
         } catch (error) {
           if (!isConnectionLost(error) || this.ending || Date.now() > deadline) throw error;
         }
@@ -96,6 +121,13 @@ class PatientPool extends pg.Pool {
       if (isWaiting) this.waitingForDatabase -= 1;
     }
   }
+
+  /** Gives only a client whose server has proven itself, where the URL asks for that; nothing was sent over it yet. */
+  proven(client) {
+    if (!this.options.requireAuth || client.hasProof) return client;
+    client.release(true);
+    throw strangerError(`does not prove itself by ${SCRAM}`);
+  }
 }
 
 /**
@@ -104,7 +136,7 @@ class PatientPool extends pg.Pool {
  * @returns {PatientPool}
  */
 export function openPool(options, log) {
-  const pool = new PatientPool(options);
+  const pool = new PatientPool({ ...options, Client: CautiousClient });
   pool.on('error', (error) => log('idle database connection lost', { error: error.message }));
   // A checked-out client has no listener of its own; without one a lost connection would end the process.
   pool.on('connect', (client) => client.on('error', () => {}));

@@ -14,8 +14,15 @@ export const engineError = (message, code) => ({
 /** SQLSTATE classes of a server that is going away or not yet there, rather than refusing a statement. */
 export const SERVER_GONE = /^(08...|57P0[123])$/;
 
+/**
+ * @param {string} what it does, for the message
+ * @returns {Error} for a server that may not be the database: as if there were none, for nothing was sent to it
+ */
+export const strangerError = (what) =>
+  Object.assign(new Error(`The database server ${what}: it may not be the lab's`), { code: 'ESTRANGER' });
+
 const CONNECTION_LOST =
-  /ECONN|ENOTFOUND|ENOENT|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|EAI_AGAIN|Connection terminated|not queryable|\b(?:08\w{3}|57P0[123])\b/;
+  /ESTRANGER|SCRAM-SERVER-FINAL-MESSAGE|ECONN|ENOTFOUND|ENOENT|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|EAI_AGAIN|Connection terminated|not queryable|\b(?:08\w{3}|57P0[123])\b/;
 const POOL_EXHAUSTED = /timeout exceeded when trying to connect/;
 const PASSED_ON = 'P2036'; // the engine's code for "the driver threw, ask the driver"
 

@@ -31,6 +31,7 @@ _REFUSALS = (
     "permission denied for database",
     "is not permitted to log in",
 )
+_UNPROVEN = "authentication method requirement"  # of require_auth in the address: the server does not meet it
 _BY_SQLSTATE: dict[str, tuple[type[UsageError], str]] = {
     "57014": (QueryTooSlow, "The query took longer than the time limit of this connection."),
     "42P01": (LogNotReady, "The database has no usage log."),
@@ -131,4 +132,6 @@ def _translated(error: DBAPIError, engine: Engine) -> UsageError:
             f"The database at {place} refuses user {engine.url.username!r} for database {engine.url.database!r}.",
             detail=detail,
         )
+    if _UNPROVEN in detail:
+        return LogUnreachable(f"Something else than the hub's database answers at {place}.", detail=detail)
     return LogUnreachable(f"The database at {place} does not answer.", detail=detail)

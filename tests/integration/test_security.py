@@ -1,13 +1,16 @@
 """What a lab keeps closed: ports, accounts, secrets."""
 
 import os
+import pwd
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.support.lab import ROOT, Lab
+from tests.support.lab import ROOT, Lab, free_ports, wait_until
+from tests.support.modules import run_module
+from tests.support.strangers import http_stranger
 
 pytestmark = pytest.mark.lab
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's labs have accounts of their own")
@@ -130,6 +133,25 @@ def test_the_notebooks_account_cannot_read_the_services_secrets(lab: Lab):
         ]
         denied = subprocess.run(command, cwd=lab.home, capture_output=True, text=True, check=False)
         assert "Permission denied" in denied.stderr, name
+
+
+@as_root
+def test_the_notebooks_account_in_a_services_place_is_named_and_gets_no_key(lab: Lab, tmp_path: Path):
+    [port] = free_ports(1)
+    url, heard = f"http://127.0.0.1:{port}/health/readiness", tmp_path / "heard"
+    python = str(lab.venv("supervisor") / "bin/python")
+    service = {"home": str(lab.home), "name": "robbed", "python": python, "command": ["/bin/sleep", "600"]}
+    with http_stranger(port, heard, pwd.getpwnam("genailab-notebook").pw_uid):
+        wait_until(lambda: b"listening" in heard.read_bytes(), 10, "the thief listens")
+        try:
+            started = run_module("lab_service", service | {"health": url, "timeout": 1})
+            assert "in the hands of account genailab-notebook, not of genailab" in started["msg"]
+        finally:
+            run_module("lab_service", service | {"state": "absent"})
+        key = {"Authorization": f"Bearer {lab.master_key}"}
+        asked = run_module("lab_request", {"url": url, "headers": key, "accounts": ["genailab"]})
+        assert "in the hands of account genailab-notebook" in asked["msg"]
+        assert heard.read_bytes() == b"listening\n"
 
 
 def test_the_runtime_wants_the_gateways_key(lab: Lab):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ansible.module_utils import lab_host
+from ansible.module_utils import lab_host, lab_peer
 
 
 @pytest.fixture
@@ -17,16 +17,16 @@ def listener():
 
 
 def test_a_taken_port_names_its_process(listener):
-    inodes = lab_host.listening_inodes(listener)
+    inodes = {found.inode for found in lab_peer.listeners(listener)}
     assert lab_host.holder_of(inodes) == os.getpid()
-    assert f"(pid {os.getpid()}" in lab_host.describe_holder(os.getpid())
+    assert f"(pid {os.getpid()}, account me)" in lab_host.describe_holder(os.getpid(), "me")
     assert not lab_host.can_bind("127.0.0.1", listener)
 
 
 def test_a_free_port_has_no_holder(listener):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-    assert lab_host.listening_inodes(port) == set()
+    assert lab_peer.listeners(port) == []
     assert lab_host.can_bind("127.0.0.1", port)
 
 
