@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,9 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from benchmarks.environments import ROOT
 from tests.support.lab import free_ports
 from tests.support.postgres import ScratchPostgres
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -57,29 +55,6 @@ class Hub:
         connection.autocommit = True  # DROP DATABASE cannot run in a transaction
         connection.cursor().execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         connection.close()
-
-
-def environment(build: Path, role: str) -> Path:
-    """Install what a role of the lab pins into an environment of the build folder.
-
-    Args:
-        build: The benchmark's build folder.
-        role: Name of the role.
-
-    Returns:
-        Its Python.
-    """
-    folder = build / f"venv-{role}"
-    python = folder / "bin/python"
-    locked = ROOT / f"ansible/roles/{role}/files/requirements.txt"
-    stamp = folder / ".locked"
-    if not stamp.exists() or stamp.read_text() != locked.read_text():
-        uv = Path(sys.executable).with_name("uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", locked]
-        subprocess.run(install, check=True)
-        stamp.write_text(locked.read_text())
-    return python
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import processes
-from benchmarks.chat.environments import BUILD, ROOT
+from benchmarks.chat.environments import BUILD
+from benchmarks.environments import ROOT
 from benchmarks.processes import Server
 from tests.support.lab import free_ports
 

@@ -20,10 +20,11 @@ from typing import Any
 import psycopg2
 import yaml
 
+from benchmarks.environments import ROOT, of_role
 from benchmarks.hub.double import HOST, MODEL
 from benchmarks.hub.load import Target
 from benchmarks.processes import Server, running
-from benchmarks.scratch import ROOT, Hub, environment
+from benchmarks.scratch import Hub
 from tests.support.lab import free_ports
 
 BUILD = ROOT / "build/bench-hub"
@@ -57,7 +58,7 @@ class Parts:
     @classmethod
     def made(cls) -> Parts:
         """Make them in the build folder, as the role does, unless they are there."""
-        parts = cls(environment(BUILD, "gateway"), environment(BUILD, "database"), _engine_folder())
+        parts = cls(of_role(BUILD, "gateway"), of_role(BUILD, "database"), _engine_folder())
         if not (parts.engine / "node_modules").exists():
             source = ROOT / "litellm_hub/engine"
             shutil.copytree(source, parts.engine, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
@@ -77,8 +78,8 @@ class Parts:
         def newest(pattern: str) -> Path:
             return max(home.glob(pattern), key=lambda path: path.stat().st_mtime)
 
-        pythons = (newest(f"venvs/{role}-*") / "bin/python" for role in ("gateway", "database"))
-        return cls(*pythons, newest("engines/prisma-*"))
+        gateway, database = (newest(f"venvs/{role}-*") / "bin/python" for role in ("gateway", "database"))
+        return cls(gateway, database, newest("engines/prisma-*"))
 
     @cached_property
     def site_packages(self) -> Path:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.environments import made
 from benchmarks.hub.gateways import BUILD
 
-PROFILER = "py-spy==0.4.3"
+PROFILER = Path(__file__).parent / "peers/py-spy.txt"
 RATE_HZ = 200
-TOP = 25
+TOP = 40
 LONGEST_S = 600
-OURS = "litellm_hub/"
+OURS, LITELLMS = "(litellm_hub/", "(litellm/"
+EVENT_LOOP = "asyncio/runners.py"
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Samples:
         total: Samples in all.
         cumulative: By function, itself or something that it called.
         own: By function, itself.
-        lab: With a function of ours among them.
+        lab: In our code and the libraries that it calls, without LiteLLM's code that it calls.
     """
 
     total: int = 0
@@ -42,7 +43,8 @@ class Samples:
         self.total += count
         self.own[stack[-1]] += count
         self.cumulative.update(dict.fromkeys(stack, count))
-        self.lab += count * any(OURS in function for function in stack)
+        known = (function for function in reversed(stack) if OURS in function or LITELLMS in function)
+        self.lab += count * (OURS in next(known, ""))
 
 
 @contextmanager
@@ -53,34 +55,46 @@ def profiled(pid: int, file: Path) -> Iterator[Samples]:
         pid: The process.
         file: Where the stacks go.
     """
-    command = [_profiler(), "record", "--pid", str(pid), "--rate", str(RATE_HZ), "--duration", str(LONGEST_S)]
-    command += ["--format", "raw", "--nonblocking", "--full-filenames", "--output", file]
+    profiler = made(BUILD / "venv-py-spy", PROFILER) / "bin/py-spy"
+    options = ["--rate", str(RATE_HZ), "--duration", str(LONGEST_S), "--format", "raw", "--full-filenames"]
+    command = [profiler, "record", "--pid", str(pid), *options, "--nonblocking", "--output", file]
     samples = Samples()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as profiler:
-        assert profiler.stdout
-        said = profiler.stdout.readline()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sampling:
+        assert sampling.stdout
+        said = sampling.stdout.readline()
         try:
             yield samples
         finally:
-            profiler.send_signal(signal.SIGINT)
-            said += profiler.communicate()[0]
+            sampling.send_signal(signal.SIGINT)
+            said += sampling.communicate()[0]
     if not file.exists():
         raise SystemExit(f"py-spy could not look into the gateway (root or ptrace is needed):\n{said}")
     for line in file.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
-        samples.add([_short(function) for function in stack.split(";")], int(count))
+        samples.add(_above_the_loop([_short(function) for function in stack.split(";")]), int(count))
 
 
 def table(samples: Samples) -> str:
-    """The functions that cost most, by all that they called and by themselves, and our share."""
-    lines = [f"{samples.total} samples; {samples.lab / samples.total:.1%} of them within our own code or below it"]
-    for title, counts in (("with what they call", samples.cumulative), ("themselves", samples.own)):
+    """The functions that cost most: LiteLLM's and ours with what they call, all by themselves, and ours alone."""
+    parts = {
+        "LiteLLM's and ours, with what they call": {
+            name: count for name, count in samples.cumulative.items() if OURS in name or LITELLMS in name
+        },
+        "all, by themselves": samples.own,
+        "ours, with what they call": {name: count for name, count in samples.cumulative.items() if OURS in name},
+    }
+    own = f"{samples.lab / samples.total:.1%} of them in our own code and what it calls but LiteLLM"
+    lines = [f"{samples.total} samples; {own}"]
+    for title, counts in parts.items():
         lines.append(f"{title}:")
-        lines += [f"  {count / samples.total:6.1%}  {name}" for name, count in counts.most_common(TOP)]
-    mine = Counter({name: count for name, count in samples.cumulative.items() if OURS in name})
-    lines.append("ours, with what they call:")
-    lines += [f"  {count / samples.total:6.1%}  {name}" for name, count in mine.most_common(TOP)]
+        lines += [f"  {count / samples.total:6.1%}  {name}" for name, count in Counter(counts).most_common(TOP)]
     return "\n".join(lines)
+
+
+def _above_the_loop(stack: list[str]) -> list[str]:
+    """Leave out what every function of the event loop stands on; the loop's own work stays as its last function."""
+    last = max((place for place, function in enumerate(stack) if EVENT_LOOP in function), default=0)
+    return stack[last + 1 :] or stack[-1:]
 
 
 def _short(function: str) -> str:
@@ -88,14 +102,3 @@ def _short(function: str) -> str:
     name, _, place = function.partition(" (")
     path = place.rpartition(":")[0].rpartition("site-packages/")[2]
     return f"{name} ({os.path.relpath(path) if path.startswith(os.sep) else path})"
-
-
-def _profiler() -> Path:
-    program = BUILD / "venv-profile/bin/py-spy"
-    if not program.exists():
-        uv = Path(sys.executable).with_name("uv")
-        folder = program.parents[1]
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        python = folder / "bin/python"
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, PROFILER], check=True)
-    return program

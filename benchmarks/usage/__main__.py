@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import psycopg2
 
-from benchmarks.scratch import ROOT, Hub, environment, hub
+from benchmarks.environments import ROOT, of_role
+from benchmarks.scratch import Hub, hub
 from benchmarks.usage import generator, questions
 from litellm_hub.rollup import refresh
 
@@ -216,7 +217,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES, help="sizes of the logs, the last one counts")
     sizes_ = parser.parse_args().rows
     BUILD.mkdir(parents=True, exist_ok=True)
-    with hub(environment(BUILD, "gateway"), environment(BUILD, "database"), SETTINGS) as server:
+    with hub(of_role(BUILD, "gateway"), of_role(BUILD, "database"), SETTINGS) as server:
         results = []
         for rows in sizes_:
             results.append(measured(server, rows))
