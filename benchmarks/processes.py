@@ -54,7 +54,9 @@ def running(
     home = build / "home" / name
     home.mkdir(parents=True, exist_ok=True)
     log = build / f"{name}.log"
-    settings = os.environ | {"HOME": str(home), "TMPDIR": os.environ.get("TMPDIR", "/tmp")} | environment
+    # Byte code is kept, whatever the caller's shell says: without it a start takes minutes.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    settings = inherited | {"HOME": str(home), "TMPDIR": os.environ.get("TMPDIR", "/tmp")} | environment
     with log.open("w") as output:
         process = subprocess.Popen(
             [str(part) for part in command], cwd=home, env=settings, stdout=output, stderr=subprocess.STDOUT
