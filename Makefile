@@ -8,7 +8,7 @@ play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint frontend docs molecule lock bench-chat bench-usage
+.PHONY: help venv up login down clean-lab test test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); 
 
 bench-usage: venv ## measure the usage library on logs of 1 and 10 million requests (under 25 minutes, 20 GB of disk)
 	@.venv/bin/python -m benchmarks.usage $(ARGS)
+
+bench-hub: venv ## measure the gateway beside LiteLLM alone (under 10 minutes); ARGS=--profile shows where its time goes
+	@.venv/bin/python -m benchmarks.hub $(ARGS)
 
 lock: venv ## write the locked requirements anew from the *.in files
 	@.venv/bin/python ansible/lock.py

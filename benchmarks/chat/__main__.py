@@ -20,7 +20,8 @@ from benchmarks.chat.chats import PEERS, Chat, PanelChat
 from benchmarks.chat.environments import BUILD
 from benchmarks.chat.history import after_history
 from benchmarks.chat.measure import one
-from benchmarks.chat.servers import Server, stub
+from benchmarks.chat.servers import stub
+from benchmarks.processes import Server
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 
 HISTORIES = (5, 500)

@@ -12,7 +12,8 @@ import psutil
 from playwright.sync_api import Page
 
 from benchmarks.chat.environments import BUILD, ROOT, environment
-from benchmarks.chat.servers import Server, jupyter, running
+from benchmarks.chat.servers import jupyter, running
+from benchmarks.processes import Server
 from tests.browser import panel_page
 from tests.browser.conftest import JupyterPage
 from tests.support.lab import free_ports

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page
 from benchmarks.chat.answer import reply_mark
 from benchmarks.chat.chats import PanelChat
 from benchmarks.chat.measure import Run, opened
-from benchmarks.chat.servers import Server
+from benchmarks.processes import Server
 
 SAID = """
 from widgets import ChatPanel

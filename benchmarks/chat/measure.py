@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, CDPSession, Page
 
 from benchmarks.chat.answer import FIRST, LAST
 from benchmarks.chat.chats import Chat
-from benchmarks.chat.servers import Server, get_json
+from benchmarks.chat.servers import get_json
 from benchmarks.chat.stub import WORKS
+from benchmarks.processes import Server
 
 PROBE = Path(__file__).with_name("probe.js")
 LONGEST_S = 240.0  # for one answer

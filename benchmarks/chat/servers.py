@@ -3,93 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from benchmarks.chat.environments import BUILD, ROOT
+from benchmarks import processes
+from benchmarks.chat.environments import BUILD
+from benchmarks.environments import ROOT
+from benchmarks.processes import Server
 from tests.support.lab import free_ports
 
-START_S = 240.0
 QUIET_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server.
-
-    Attributes:
-        url: Its address, without a slash at the end.
-        process: Its main process.
-        token: What a Jupyter server asks for; empty elsewhere.
-    """
-
-    url: str
-    process: psutil.Process
-    token: str = ""
-
-    def tree(self) -> list[psutil.Process]:
-        """The main process and all below it."""
-        return [self.process, *self.process.children(recursive=True)]
-
-
-@contextmanager
-def running(
-    name: str, command: list[str | Path], port: int, path: str = "/", token: str = "", **environment: str
-) -> Iterator[Server]:
-    """Run a server for the block; it is up when it answers at `path`. Its output goes to a log in the build folder."""
-    home = BUILD / "home" / name
-    home.mkdir(parents=True, exist_ok=True)
-    log = BUILD / f"{name}.log"
-    settings = os.environ | {"HOME": str(home), "TMPDIR": os.environ.get("TMPDIR", "/tmp")} | environment
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [str(part) for part in command], cwd=home, env=settings, stdout=output, stderr=subprocess.STDOUT
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(url + path, process, log)
-        yield Server(url, psutil.Process(process.pid), token)
-    finally:
-        _end(process)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        with suppress(OSError):
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                return
-            except urllib.error.HTTPError:
-                return  # it answers
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"{url} does not answer; the end of {log}:\n{log.read_text()[-2000:]}")
-        time.sleep(0.1)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for child in below:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
+running = partial(processes.running, BUILD)
 
 
 @contextmanager

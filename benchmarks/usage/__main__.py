@@ -15,21 +15,27 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg2
 
+from benchmarks.environments import ROOT, of_role
+from benchmarks.scratch import Hub, hub
 from benchmarks.usage import generator, questions
-from benchmarks.usage.scratch import Hub, hub
 from litellm_hub.rollup import refresh
 
 SIZES = (1_000_000, 10_000_000)
 DAYS = 120
 NEW_ROWS = 10_000
 LITELLM_DAYS = 30
-ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build/bench-usage"
+SETTINGS = """
+shared_buffers = 512MB
+max_wal_size = 8GB
+autovacuum = off
+timezone = UTC
+"""
 # What must hold at the larger size: the measure has to be below (<) or at least (>=).
 THRESHOLDS: dict[str, tuple[str, float]] = {
     "eight_s": ("<", 0.4),
@@ -210,7 +216,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-usage", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES, help="sizes of the logs, the last one counts")
     sizes_ = parser.parse_args().rows
-    with hub() as server:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with hub(of_role(BUILD, "gateway"), of_role(BUILD, "database"), SETTINGS) as server:
         results = []
         for rows in sizes_:
             results.append(measured(server, rows))
