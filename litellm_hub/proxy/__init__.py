@@ -1,4 +1,4 @@
-"""Plug-in of the LiteLLM proxy: a usage journal on disk, and guards against over-long prompts and cut answers.
+"""What runs inside the gateway, beside LiteLLM: the door, guards, the accounts and the way to the runtimes.
 
-It runs inside the gateway's own environment and needs nothing but the standard library and LiteLLM.
+It needs the gateway's own environment. LiteLLM is left as it is but for the two `patch_*` modules.
 """

@@ -182,23 +182,6 @@ def cut_answer(model: object, provider: object) -> CutAnswerError:
     )
 
 
-def install_stream_guard(wrapper: type) -> None:
-    """Make LiteLLM's stream wrapper fail where it would invent a `finish_reason` for a stream that just ended.
-
-    Args:
-        wrapper: litellm's `CustomStreamWrapper` (litellm_core_utils/streaming_handler.py, 1.106.2).
-    """
-    finalize = wrapper._finalize_completed_stream  # type: ignore[attr-defined]
-
-    async def guarded(stream: Any, cache_hit: bool) -> Any:
-        announced = stream.received_finish_reason or stream.intermittent_finish_reason
-        if not announced and not stream.sent_last_chunk and stream.custom_llm_provider in PROVIDERS:
-            stream._log_stream_failure_and_raise(cut_answer(stream.model, stream.custom_llm_provider))
-        return await finalize(stream, cache_hit=cache_hit)
-
-    wrapper._finalize_completed_stream = guarded  # type: ignore[attr-defined]
-
-
 def _prompt_texts(data: Mapping[str, Any]) -> Iterator[str]:
     for name in _PROMPT_FIELDS:
         yield from _texts(data.get(name))

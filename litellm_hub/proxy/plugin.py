@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import litellm
-from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from litellm.proxy import proxy_server
 from litellm.proxy._types import ProxyException
 
-from litellm_hub.proxy import guards, hooks, readiness, rows
+from litellm_hub.proxy import guards, hooks, patch_stream_end, readiness, rows
 from litellm_hub.proxy.accounts import Accounts
 from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
@@ -59,7 +58,7 @@ def _install() -> LabHandler:
     writer.start()
     atexit.register(journal.close)
     atexit.register(writer.stop)  # runs before the journal's end
-    guards.install_stream_guard(CustomStreamWrapper)
+    patch_stream_end.install()
     litellm.global_disable_no_log_param = True  # a caller could otherwise switch off the log of its own calls
     transport = RuntimeTransport()
     transport.install()

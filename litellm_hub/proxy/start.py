@@ -1,7 +1,6 @@
 """Start LiteLLM's proxy: `python -m litellm_hub.proxy.start --config FILE --host ADDRESS --port PORT`.
 
-LiteLLM compares the database with its schema at every start by a command that has the database's password among its
-arguments, where every user of the machine can read it. The lab's migrations make that comparison needless.
+Puts the lab's door around LiteLLM's app, then hands over to LiteLLM's own command line.
 """
 
 import logging
@@ -20,7 +19,7 @@ from litellm.proxy._types import LiteLLMRoutes  # noqa: E402
 from litellm.proxy.db import check_migration  # noqa: E402
 from litellm.proxy.proxy_server import app, origins  # noqa: E402
 
-from litellm_hub.proxy import wrong_keys  # noqa: E402
+from litellm_hub.proxy import patch_schema_check, wrong_keys  # noqa: E402
 from litellm_hub.proxy.entry import Entry  # noqa: E402
 
 # Other names of the five calls' paths, and LiteLLM's ways to other servers that its own list lacks.
@@ -29,7 +28,7 @@ ALIASES = ("/engines", "/queue", "/claude_code_gateway", "/plugin-proxy", "/v1be
 
 def main() -> None:
     """Run the proxy with LiteLLM's own command line."""
-    check_migration.check_prisma_schema_diff = lambda db_url=None: None
+    patch_schema_check.install(check_migration)
     closed = (*LiteLLMRoutes.mapped_pass_through_routes.value, *ALIASES)
     app.add_middleware(Entry, closed=closed, origins=origins)
     for name in ("LiteLLM Proxy", "LiteLLM Proxy.stdout"):

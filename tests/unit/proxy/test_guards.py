@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from litellm_hub.proxy import guards
-from litellm_hub.proxy.guards import ContextLengthError, CutAnswerError, MediaUnsupportedError, ToolsUnsupportedError
+from litellm_hub.proxy.guards import ContextLengthError, MediaUnsupportedError, ToolsUnsupportedError
 
 SECRET = "the-secret-word "
 
@@ -185,40 +185,3 @@ def test_a_cut_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     guards.warn_if_prompt_was_cut("m", 6000, 5000)
     guards.warn_if_prompt_was_cut("m", None, 10)
     assert not caplog.text
-
-
-class Stream:
-    """As much of LiteLLM's stream wrapper as the guard touches."""
-
-    def __init__(self, provider: str, finish_reason: str | None) -> None:
-        self.custom_llm_provider = provider
-        self.received_finish_reason = finish_reason
-        self.intermittent_finish_reason = None
-        self.sent_last_chunk = False
-        self.model = "m"
-
-    async def _finalize_completed_stream(self, cache_hit: bool) -> str:
-        return "stop"
-
-    def _log_stream_failure_and_raise(self, error: Exception) -> None:
-        raise error
-
-
-@pytest.mark.anyio
-async def test_an_invented_end_becomes_an_error_for_the_runtimes_we_serve() -> None:
-    class Guarded(Stream):
-        pass
-
-    guards.install_stream_guard(Guarded)
-    for provider in guards.PROVIDERS:
-        with pytest.raises(CutAnswerError, match="broke off in the middle"):
-            await Guarded(provider, None)._finalize_completed_stream(cache_hit=False)
-        assert await Guarded(provider, "length")._finalize_completed_stream(cache_hit=False) == "stop"
-    assert await Guarded("gemini", None)._finalize_completed_stream(cache_hit=False) == "stop"
-
-
-def test_litellm_still_has_what_the_stream_guard_needs() -> None:
-    from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
-
-    for name in ("_finalize_completed_stream", "_log_stream_failure_and_raise"):
-        assert callable(getattr(CustomStreamWrapper, name))
