@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from litellm_hub.usage.export import _SCHEMA, _Csv, without_formulas
@@ -58,6 +58,7 @@ def test_no_cell_is_a_formula_wherever_a_spreadsheet_divides_it(text: str) -> No
     assert safe.replace("'", "") == text.replace("'", ""), "nothing but apostrophes was added"
 
 
+@settings(max_examples=25)  # each writes a table
 @given(HOSTILE)
 def test_a_line_has_its_columns_and_numbers_stay_numbers(text: str) -> None:
     _, *lines = csv.reader(io.StringIO(written(row(text)), newline=""))
