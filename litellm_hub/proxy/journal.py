@@ -135,12 +135,10 @@ class Journal:
 
     def set_aside(self, entry: Mapping[str, Any], reason: str) -> None:
         """Put an entry that the database refuses into the file `rejected.jsonl`, with the reason."""
-        target = os.open(self.directory / "rejected.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(target, encode({"reason": reason, "entry": entry}))
-            os.fsync(target)
-        finally:
-            os.close(target)
+        with open(self.directory / "rejected.jsonl", "ab", opener=_private) as file:
+            file.write(encode({"reason": reason, "entry": entry}))
+            file.flush()
+            os.fsync(file.fileno())
         self.set_aside_count += 1
 
     def finished(self) -> list[str]:
@@ -265,25 +263,27 @@ class Journal:
 
 
 def _lock(path: Path) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    file = _private(str(path), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
-        raise JournalError(
-            f"Another gateway process uses the journal in {path.parent}: run one worker per LAB_JOURNAL_DIR"
-        ) from None
+        reason = f"Another gateway process uses the journal in {path.parent}: run one worker per LAB_JOURNAL_DIR"
+        raise JournalError(reason) from None
     return file
 
 
 def _identity(path: Path) -> str:
-    if not path.exists():
-        path.touch(mode=0o600)
-    known = path.read_text().strip()
-    if not known:
-        known = str(uuid.uuid4())
-        path.write_text(known)
+    with open(path, "a+", opener=_private) as file:
+        file.seek(0)
+        known = file.read().strip() or str(uuid.uuid4())
+        if file.tell() == 0:
+            file.write(known)
     return str(uuid.UUID(known))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync_directory(directory: Path) -> None:
