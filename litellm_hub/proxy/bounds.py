@@ -235,7 +235,7 @@ def _check_depth(value: object, bound: Bound, param: str) -> None:
 
 
 def _items(container: Any) -> Iterable[object]:
-    return container.values() if type(container) is dict else container  # type: ignore[no-any-return]
+    return container.values() if type(container) is dict else container
 
 
 def _check_ids(fields: Mapping[str, Any], within: str) -> None:

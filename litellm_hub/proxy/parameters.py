@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from litellm.types.llms.anthropic import AnthropicMessagesRequest
+from litellm.types.llms.openai import ValidUserMessageContentTypes
 from litellm.types.utils import StandardLoggingMetadata
 from openai import Omit
 from openai.resources.chat.completions import Completions as Chat
@@ -99,11 +100,13 @@ class Call:
     Attributes:
         parameters: What may be sent, and the JSON types it may have; null may stand for each.
         required: The parameter that holds what is asked.
+        check_asked: Checks its value, which is of an allowed type and not empty.
         style: Whose form the answers have: "openai" or "anthropic".
     """
 
     parameters: Mapping[str, Kinds]
     required: str
+    check_asked: Callable[[Any], None]
     style: str = "openai"
 
     def check(self, body: Mapping[str, Any]) -> None:
@@ -123,7 +126,7 @@ class Call:
         asked = body.get(self.required)
         if not asked:
             raise RefusedError(f"`{self.required}` is missing or empty.", self.required, "missing_required_parameter")
-        _ASKED[self.required](asked)
+        self.check_asked(asked)
         for name in ("tools", "functions"):
             check_count(body.get(name) or (), TOOLS, name)
             _check_objects(body.get(name) or (), name)
@@ -161,9 +164,20 @@ def _check_messages(messages: list[Any]) -> None:
             raise RefusedError("Each of `messages` needs a `role`, a string.", "messages")
         if isinstance(content, list):
             _check_objects(content, "messages")
+            if not all(isinstance(part.get("type"), str) for part in content):
+                raise RefusedError("Each part of the content of `messages` needs a `type`, a string.", "messages")
         elif not isinstance(content, str) and (content is not None or role not in _MAY_SAY_NOTHING):
             reason = f"The content of `messages` must be a text or a list of parts, not {kind(content)}."
             raise RefusedError(reason, "messages", "invalid_type")
+
+
+def _check_chat(messages: list[Any]) -> None:
+    _check_messages(messages)
+    for message in messages:
+        if message["role"] == "user" and isinstance(message["content"], list):
+            for part in message["content"]:
+                if part["type"] not in ValidUserMessageContentTypes:
+                    raise RefusedError(f"`messages` cannot have parts of type `{part['type'][:_SHOWN]}`.", "messages")
 
 
 # Roles whose messages may lack content: an assistant's that calls tools.
@@ -211,18 +225,14 @@ def _unknown(name: str) -> RefusedError:
     return RefusedError(f"Unknown parameter `{name}`: the hub does not take it.", name, "unknown_parameter")
 
 
-_ASKED: Mapping[str, Callable[[Any], None]] = {
-    "messages": _check_messages,
-    "input": _check_input,
-    "prompt": _check_prompt,
-}
-_CHAT = Call(_of(Chat.create) | _SAMPLING | _LABELS, "messages")
-_COMPLETIONS = Call(_of(Completions.create) | _SAMPLING | _LABELS, "prompt")
-_EMBEDDINGS = Call(_of(Embeddings.create) | _LABELS, "input")
-_RESPONSES = Call(_of(Responses.create) | _LABELS, "input")
+_CHAT = Call(_of(Chat.create) | _SAMPLING | _LABELS, "messages", _check_chat)
+_COMPLETIONS = Call(_of(Completions.create) | _SAMPLING | _LABELS, "prompt", _check_prompt)
+_EMBEDDINGS = Call(_of(Embeddings.create) | _LABELS, "input", _check_input)
+_RESPONSES = Call(_of(Responses.create) | _LABELS, "input", _check_input)
 _MESSAGES = Call(
     {name: kinds for name, kinds in _of(AnthropicMessagesRequest).items() if name not in _NOT_OF_MESSAGES} | _LABELS,
     "messages",
+    _check_messages,
     "anthropic",
 )
 CALLS: Mapping[str, Call] = {

@@ -123,6 +123,16 @@ def test_messages_of_a_wrong_shape_are_refused(path: str, messages: object):
     assert refused(path, messages=messages).param == "messages"
 
 
+def test_parts_of_a_message_must_have_a_type_that_the_call_knows():
+    text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "data:"}}
+    chat, result = "/v1/chat/completions", {"type": "tool_result", "tool_use_id": "1", "content": "a"}
+    CALLS[chat].check(RIGHT[chat] | {"messages": [{"role": "user", "content": [text, image]}]})
+    CALLS["/v1/messages"].check(RIGHT["/v1/messages"] | {"messages": [{"role": "user", "content": [text, result]}]})
+    for part in ({}, {"type": 5}, {"type": None}, {"type": "unheard-of"}, result):
+        assert refused(chat, messages=[{"role": "user", "content": [text, part]}]).param == "messages"
+    assert refused("/v1/messages", messages=[{"role": "user", "content": [{}]}]).param == "messages"
+
+
 def test_an_assistant_that_calls_tools_may_say_nothing():
     calling = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     CALLS["/v1/chat/completions"].check(RIGHT["/v1/chat/completions"] | {"messages": [MESSAGE, calling]})
