@@ -143,7 +143,10 @@ _RATE = re.compile(
     r"Limit type: (?P<kind>\w+)\. Current limit: (?P<limit>\d+),.* resets at: \S+ (?P<reset>[\d:]+ UTC)", re.DOTALL
 )
 _TOO_LONG = re.compile(r"context.?window|context.?length|context size|prompt is too long", re.IGNORECASE)
-_NO_RUNTIME = re.compile(r"connection error|cannot connect|connect call failed|connection refused", re.IGNORECASE)
+_NO_RUNTIME = re.compile(
+    r"connection error|cannot connect|connect call failed|connection refused|runtime does not answer", re.IGNORECASE
+)
+_CRASHED = re.compile(r"an error was encountered while running the model", re.IGNORECASE)
 _PASSING = frozenset({408, 425, 500, 502, 503, 504})  # statuses of trouble that may pass by itself
 _NO_TOOLS = re.compile(r"does not support tools|tools param requires --jinja", re.IGNORECASE)
 _LOADING = re.compile(r"\bloading model\b|model is (?:still )?(?:being )?load", re.IGNORECASE)
@@ -175,6 +178,11 @@ def error_from_answer(
     code = status if status is not None else _number(error.get("code"))
     first = detail.partition("\n\nLiteLLM:")[0].strip()
 
+    # Ollama puts the last line of its log behind these words, whatever it was about.
+    if _CRASHED.search(detail):
+        return RuntimeUnavailable(
+            f"The runtime of the model “{model}” failed in the middle of its work.", detail=detail
+        )
     if kind == "budget_exceeded" or "budget has been exceeded" in detail.lower():
         return OverBudget("The budget of this key is used up.", detail=detail)
     if kind.endswith("_model_access_denied"):
@@ -183,6 +191,8 @@ def error_from_answer(
         return UnknownModel(f"The hub has no model “{model}”.", detail=detail)
     if _TOO_LONG.search(f"{kind} {detail}"):
         return _prompt_too_long(detail, first)
+    if error.get("code") == "tools_unsupported":
+        return ToolsUnsupported(first, detail=detail)
     if _NO_TOOLS.search(detail):
         return ToolsUnsupported(f"The model “{model}” cannot call tools.", detail=detail)
     if code in {401, 403}:
@@ -252,7 +262,5 @@ def _prompt_too_long(detail: str, first: str) -> PromptTooLong:
         if match := pattern.search(detail):
             tokens, limit = int(match["tokens"]), int(match["limit"])
             reason = f"The conversation has {tokens:,} tokens, the model takes {limit:,}."
-            if tokens < limit:  # the gateway keeps a margin where it cannot count exactly, and explains it
-                reason = first.partition(" Shorten ")[0]
             return PromptTooLong(reason, detail=detail, tokens=tokens, limit=limit)
     return PromptTooLong(f"The conversation is too long for the model: {first}", detail=detail)

@@ -136,9 +136,15 @@ def check_catalogue(models: object) -> list[str]:
 def check_entry(where: str, entry: dict) -> list[str]:
     """Sources and context of one catalogue entry."""
     problems = []
-    unknown = sorted(set(entry) - {"name", "context", "ollama", "llama_cpp", "price"})
+    known = ("name", "context", "ollama", "llama_cpp", "price", "tools", "vision")
+    unknown = sorted(set(entry) - set(known))
     if unknown:
-        problems.append(problem(where, unknown[0], "unknown key", "Known: name, context, ollama, llama_cpp, price"))
+        problems.append(problem(where, unknown[0], "unknown key", f"Known: {', '.join(known)}"))
+    problems += [
+        problem(f"{where}.{ability}", entry[ability], "neither true nor false", "Write true or false, or leave it out")
+        for ability in ("tools", "vision")
+        if not isinstance(entry.get(ability, True), bool)
+    ]
     if not str(entry.get("context", "")).isdigit() or int(entry["context"]) < 256:
         problems.append(
             problem(f"{where}.context", entry.get("context"), "not a context in tokens", "Use a number from 256 on")

@@ -1,10 +1,9 @@
-"""Guards against answers that look whole and are not: prompts over the context, and answers cut in the middle."""
+"""Guards against answers that look whole and are not: to what a model cannot take, and cut in the middle."""
 
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import litellm
@@ -14,51 +13,99 @@ log = logging.getLogger("litellm_hub.guards")
 
 PROVIDERS = frozenset({"openai", "text-completion-openai", "ollama_chat"})
 _PROMPT_FIELDS = ("system", "instructions", "messages", "prompt", "input", "tools", "functions")
-_MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url"})
+_MEDIA = frozenset(
+    {
+        *("image_url", "input_image", "image", "computer_screenshot", "video_url"),
+        *("input_audio", "audio", "file", "input_file", "document"),
+    }
+)
 _TOKENS_PER_MESSAGE = 4  # role and separators, as OpenAI's counting guide has it
 _CUT_SHARE = 0.5
 
 
-class ContextLengthError(Exception):
-    """The prompt does not fit the model's context (HTTP 400, code `context_length_exceeded`)."""
+class RefusedError(Exception):
+    """The model cannot take the request (HTTP 400); the message says why, without quoting the prompt.
+
+    Attributes:
+        code: The error's code for programs.
+        param: The field of the request that is at fault.
+    """
+
+    code = "invalid_request"
+    param = "messages"
+
+
+class ContextLengthError(RefusedError):
+    """The prompt does not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class ToolsUnsupportedError(RefusedError):
+    """The request offers tools, and the model cannot call any."""
+
+    code = "tools_unsupported"
+    param = "tools"
+
+
+class MediaUnsupportedError(RefusedError):
+    """The request holds a picture, a sound or a file, and the model reads text alone."""
+
+    code = "media_unsupported"
 
 
 class CutAnswerError(APIConnectionError):
     """The runtime's answer ended before its end was announced."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """A deployment's context: tokens per request, and the margin added to the gateway's count (a fraction)."""
-
-    tokens: int
-    margin: float = 0.0
-
-    def holds(self, counted: int) -> bool:
-        """Tell whether a prompt of `counted` tokens fits, margin included."""
-        return counted * (1 + self.margin) <= self.tokens
-
-
-def widest_context(deployments: Sequence[Mapping[str, Any]]) -> Context | None:
-    """Return the context of the deployment that takes the longest prompt; None when one states no limit.
+def widest_context(deployments: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the context in tokens of the deployment that takes the longest prompt; None when one states no limit.
 
     Args:
-        deployments: Entries of the router's model list; `model_info` holds `max_input_tokens` (tokens per
-            request) and `context_margin` (a fraction; 0 where the runtime refuses over-long prompts itself).
+        deployments: Entries of the router's model list; `model_info` holds `max_input_tokens` (tokens per request).
     """
-    infos = [deployment.get("model_info") or {} for deployment in deployments]
-    if not infos or any(not isinstance(info.get("max_input_tokens"), int) for info in infos):
+    contexts = [(deployment.get("model_info") or {}).get("max_input_tokens") for deployment in deployments]
+    if not all(isinstance(context, int) for context in contexts):
         return None
-    contexts = [Context(info["max_input_tokens"], float(info.get("context_margin") or 0)) for info in infos]
-    return max(contexts, key=lambda context: context.tokens / (1 + context.margin))
+    return max(contexts, default=None)
 
 
-async def check_prompt(data: Mapping[str, Any], context: Context) -> int | None:
-    """Refuse a prompt that is longer than `context`.
+def check_abilities(
+    data: Mapping[str, Any],
+    deployments: Sequence[Mapping[str, Any]],
+    catalogue: Callable[[], Sequence[Mapping[str, Any]]],
+) -> None:
+    """Refuse what no deployment of the model can do by the catalogue's word; where it says nothing, all passes.
 
     Args:
         data: The request's body, of any of the chat, completion, response or message calls.
-        context: The model's context.
+        deployments: Entries of the router's model list for the model; `model_info` may hold `supports_function_calling`
+            and `supports_vision`.
+        catalogue: Returns the entries of all models, for the message.
+
+    Raises:
+        ToolsUnsupportedError: The request offers tools.
+        MediaUnsupportedError: The request holds something else than text.
+    """
+    model = data.get("model")
+    if _asks_for_tools(data) and _all_deny(deployments, "supports_function_calling"):
+        able = sorted({str(item.get("model_name")) for item in catalogue() if _says(item, "supports_function_calling")})
+        others = f"Models that can: {', '.join(able)}." if able else "No model of this lab can."
+        raise ToolsUnsupportedError(f"The model '{model}' cannot call tools. {others}")
+    if _all_deny(deployments, "supports_vision"):
+        kinds = sorted({kind for name in _PROMPT_FIELDS for kind in _media(data.get(name))})
+        if kinds:
+            raise MediaUnsupportedError(
+                f"The model '{model}' reads text alone; the request holds a part of type '{kinds[0]}'."
+            )
+
+
+async def check_prompt(data: Mapping[str, Any], context: int) -> int | None:
+    """Refuse a prompt that is longer than `context`, before the runtime, which knows exactly, has to.
+
+    Args:
+        data: The request's body, of any of the chat, completion, response or message calls.
+        context: The model's context in tokens per request.
 
     Returns:
         The tokens counted, or None when the prompt is short enough to need no counting.
@@ -68,18 +115,14 @@ async def check_prompt(data: Mapping[str, Any], context: Context) -> int | None:
     """
     texts = [text for name in _PROMPT_FIELDS for text in _texts(data.get(name))]
     extra = sum(len(item) if _is_tokens(item) else _TOKENS_PER_MESSAGE for item in _items(data))
-    if context.holds(sum(len(text.encode(errors="replace")) for text in texts) + extra):  # a token is a byte or more
+    if sum(len(text.encode(errors="replace")) for text in texts) + extra <= context:  # a token is a byte or more
         return None
     counted: int = extra + await asyncio.to_thread(litellm.token_counter, model="", text="\n".join(texts))
-    if context.holds(counted):
+    if counted <= context:
         return counted
-    margin = ""
-    if context.margin:
-        with_margin = round(counted * (1 + context.margin))
-        margin = f", {with_margin} with the {context.margin:.0%} margin for the model's own tokenizer"
     raise ContextLengthError(
-        f"The prompt is too long for the model '{data.get('model')}': {counted} tokens by the gateway's count{margin}; "
-        f"the model's context is {context.tokens} tokens per request. Shorten the prompt or the conversation."
+        f"The prompt is too long for the model '{data.get('model')}': {counted} tokens by the gateway's count; "
+        f"the model's context is {context} tokens per request. Shorten the prompt or the conversation."
     )
 
 
@@ -160,6 +203,36 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item)
+
+
+def _asks_for_tools(data: Mapping[str, Any]) -> bool:
+    choice = data.get("tool_choice") or data.get("function_call")
+    if isinstance(choice, Mapping) and choice.get("type") == "none":  # as Anthropic's API says it
+        choice = "none"
+    return choice != "none" and bool(choice or data.get("tools") or data.get("functions"))
+
+
+def _media(value: object) -> Iterator[str]:
+    """Yield the kinds of all parts of a prompt that are no text."""
+    if isinstance(value, Mapping):
+        kind = value.get("type")
+        if isinstance(kind, str) and kind in _MEDIA:
+            yield kind
+        else:
+            for name in ("content", "output"):
+                yield from _media(value.get(name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _media(item)
+
+
+def _says(deployment: Mapping[str, Any], ability: str) -> bool | None:
+    said = (deployment.get("model_info") or {}).get(ability)
+    return said if isinstance(said, bool) else None
+
+
+def _all_deny(deployments: Sequence[Mapping[str, Any]], ability: str) -> bool:
+    return bool(deployments) and all(_says(deployment, ability) is False for deployment in deployments)
 
 
 def _items(data: Mapping[str, Any]) -> list[Any]:

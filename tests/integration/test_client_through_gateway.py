@@ -76,6 +76,11 @@ def test_what_a_runtime_does_wrong_is_named(
     assert caught.value.retry is retry
 
 
+def test_a_model_of_the_lab_that_calls_no_tools_says_so_and_names_one_that_does(client: HubClient, lab: Lab) -> None:
+    with pytest.raises(errors.ToolsUnsupported, match="'smollm2' cannot call tools"):
+        list(client.stream_chat("smollm2", [{"role": "user", "content": "Add."}], tools=[Tool.of(add).schema]))
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_both_sizes(client: HubClient) -> None:
     with pytest.raises(errors.PromptTooLong) as caught:
         list(ask(client, "word " * 5000))

@@ -48,7 +48,7 @@ def another_gateway(lab: Lab, env: GatewayEnv, folder: Path, runtimes: Mapping[s
     settings = yaml.safe_load((lab.home / "config/gateway.yaml").read_text())
     for name, address in runtimes.items():
         params = {"model": f"openai/{name}", "api_base": address, "api_key": "none", **PRICE}
-        info = {"mode": "chat", "max_input_tokens": 4096, "context_margin": 0}
+        info = {"mode": "chat", "max_input_tokens": 4096}
         settings["model_list"].append({"model_name": name, "litellm_params": params, "model_info": info})
     config = folder / "gateway.yaml"
     config.write_text(yaml.safe_dump(settings))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import VERSION, gguf
-from .completion import Answer, Engine, OptionError, chat_prompt
+from .completion import Answer, Engine, OptionError, PromptTooLongError, chat_prompt
 from .names import ModelName
 from .registry import Cancelled, Puller, PullError
 from .runners import LoadError, Runner, RunnerDiedError
@@ -127,7 +127,21 @@ class Api:
             exchange.send_json(line("", done_reason="load"))
             return
         with self.loaded(name, model, options, keep_alive) as runner:
-            pieces = self.engine.generate(runner, prompt, options, request.get("format"), exchange.gone, answer)
+            try:
+                tokens = self.engine.read(runner, prompt, answer, truncate=request.get("truncate", True))
+            except PromptTooLongError as error:
+                raise ApiError(400, str(error)) from error
+            except RunnerDiedError as error:
+                raise ApiError(500, str(error)) from error
+            pieces = self.engine.generate(
+                runner,
+                tokens,
+                options,
+                request.get("format"),
+                exchange.gone,
+                answer,
+                shift=request.get("shift", True),
+            )
             with contextlib.closing(pieces):
                 if request.get("stream", True):
                     exchange.stream(LINES, _lines(pieces, answer, line, context))

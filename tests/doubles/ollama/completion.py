@@ -35,6 +35,16 @@ _OPTIONS: dict[str, tuple[str, str | None]] = {
 }
 _TYPES: dict[str, tuple[type, ...]] = {"integer": (int, float), "float32": (int, float), "array": (list, str)}
 _KEPT_TOKENS = 4
+_SHIFTED_CONTEXTS = 10  # the longest answer that Ollama lets a model give
+
+
+class PromptTooLongError(Exception):
+    """The prompt does not fit the context and may not be cut; the text is llama.cpp's."""
+
+    def __init__(self, tokens: int, context: int) -> None:
+        super().__init__(
+            f"request ({tokens} tokens) exceeds the available context size ({context} tokens), try increasing it"
+        )
 
 
 class OptionError(ValueError):
@@ -129,22 +139,45 @@ class Engine:
         """Let the model go."""
         self.scheduler.unload(self.store.weights(model))
 
+    def read(self, runner: Runner, prompt: str, answer: Answer, *, truncate: bool = True) -> list[int]:
+        """The prompt's tokens, cut to what the context holds unless the request forbids it.
+
+        Raises:
+            PromptTooLongError: it would have to be cut.
+            RunnerDiedError: the model process went away.
+        """
+        answer.loaded = time.monotonic_ns()
+        body = {"content": prompt, "add_special": True, "parse_special": True}
+        tokens: list[int] = runner.call("/tokenize", body)["tokens"]
+        if not truncate and len(tokens) >= runner.context:
+            raise PromptTooLongError(len(tokens), runner.context)
+        return cut(tokens, runner.context)
+
     def generate(
-        self, runner: Runner, prompt: str, options: dict[str, Any], form: Any, gone: Callable[[], bool], answer: Answer
+        self,
+        runner: Runner,
+        tokens: list[int],
+        options: dict[str, Any],
+        form: Any,
+        gone: Callable[[], bool],
+        answer: Answer,
+        *,
+        shift: bool = True,
     ) -> Generator[str, None, None]:
         """Give the text piece by piece and fill `answer`; stops early where `gone` says that nobody listens.
+
+        Without `shift` the answer ends where the context does; else the model forgets the beginning and goes on.
 
         Raises:
             RunnerDiedError: the model process went away.
         """
-        answer.loaded = time.monotonic_ns()
-        tokens = runner.call("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"]
-        tokens = cut(tokens, runner.context)
         body: dict[str, Any] = {"prompt": tokens, "stream": True, "cache_prompt": True, "return_tokens": True}
         for key, value in options.items():
             target = _OPTIONS.get(key, ("", None))[1]
             if target:
                 body[target] = [value] if key == "stop" and isinstance(value, str) else value
+        room = runner.context - len(tokens) if not shift else _SHIFTED_CONTEXTS * runner.context
+        body["n_predict"] = min(body.get("n_predict", -1), room) if body.get("n_predict", -1) >= 0 else room
         if form:
             body["json_schema"] = closed(form) if isinstance(form, dict) else {}
         answer.context = list(tokens)

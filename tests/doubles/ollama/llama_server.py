@@ -24,6 +24,7 @@ def main() -> int:
     params.port = arguments.port
     params.n_parallel = arguments.parallel
     params.n_ctx = arguments.ctx_size * arguments.parallel
+    params.ctx_shift = True
     params.warmup = False
     # Threads that wait for each other in a loop crawl where the tests' other processes take the processors.
     params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 2)

@@ -102,7 +102,8 @@ class OpenAi:
     def _pieces(
         self, exchange: Exchange, runner: Runner, prompt: str, options: dict[str, Any], form: Any, answer: Answer
     ) -> Generator[str, None, None]:
-        return self.api.engine.generate(runner, prompt, options, form, exchange.gone, answer)
+        tokens = self.api.engine.read(runner, prompt, answer)
+        return self.api.engine.generate(runner, tokens, options, form, exchange.gone, answer)
 
     def _plain(
         self, exchange: Exchange, request: dict[str, Any], options: dict[str, Any], prompt: str, ready: bool = False

@@ -31,6 +31,7 @@ def test_the_shipped_catalogue_is_sound():
         (CATALOGUE + CATALOGUE[:1], ["lab_models[tinyllama]", "listed twice"]),
         (changed(0, context="many"), ["lab_models[tinyllama].context='many'", "not a context"]),
         (changed(0, contxt=1), ["'contxt'", "unknown key"]),
+        (changed(0, tools="sometimes"), ["lab_models[tinyllama].tools='sometimes'", "neither true nor false"]),
         ([{"name": "a", "context": 512}], ["lab_models[a]", "no source"]),
         ([{"name": "a", "context": 512, "ollama": {}}], ["lab_models[a].ollama", "no tag"]),
         ([{"name": "a", "context": 512, "llama_cpp": {"file": "/a", "url": "http://b"}}], ["exactly one source"]),

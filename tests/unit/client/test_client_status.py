@@ -140,6 +140,8 @@ def test_a_hub_that_hangs_is_given_up_in_three_seconds(hub: ScriptedHub, client:
         (403, "auth_error", "not allowed to call this route", errors.WrongKey),
         (400, "invalid_request_error", "context_length_exceeded", errors.PromptTooLong),
         (408, "timeout", "litellm.Timeout: Connection timed out", errors.RuntimeUnavailable),
+        (504, "timeout", "litellm.Timeout: The model's runtime was silent for too long.", errors.RuntimeUnavailable),
+        (503, "internal_server_error", "litellm.X: The model's runtime does not answer.", errors.RuntimeUnavailable),
         (500, "internal_server_error", "litellm.InternalServerError: exploded", errors.RuntimeUnavailable),
         (418, "odd", "a teapot", errors.HubError),
     ],
@@ -156,20 +158,37 @@ def test_the_wait_that_the_hub_asks_for_is_passed_on() -> None:
     assert error.retry_after == 5
 
 
-@pytest.mark.parametrize(
-    ("counted", "reason"),
-    [
-        ("3000 tokens by the gateway's count", "The conversation has 3,000 tokens, the model takes 2,048."),
-        ("2000 tokens by the gateway's count, 2200 with the 10% margin for the model's own tokenizer", "margin"),
-    ],
-)
-def test_the_gateways_own_count_is_understood(counted: str, reason: str) -> None:
-    message = f"The prompt is too long for the model 'm': {counted}; the model's context is 2048 tokens per request."
-    error = errors.error_from_answer(400, refusal("invalid_request_error", f"{message} Shorten the prompt."))
+def test_the_gateways_own_count_is_understood() -> None:
+    counted = "3000 tokens by the gateway's count; the model's context is 2048 tokens per request."
+    message = f"The prompt is too long for the model 'm': {counted} Shorten the prompt."
+    error = errors.error_from_answer(400, refusal("invalid_request_error", message))
     assert isinstance(error, errors.PromptTooLong)
-    assert (error.tokens, error.limit) == (int(counted[:4]), 2048)
-    assert reason in error.reason
-    assert "Shorten" not in error.reason
+    assert (error.tokens, error.limit) == (3000, 2048)
+    assert error.reason == "The conversation has 3,000 tokens, the model takes 2,048."
+
+
+CRASH = "an error was encountered while running the model: "
+
+
+@pytest.mark.parametrize(
+    "last_log_line", ["unexpected EOF", "request (5123 tokens) exceeds the available context size"]
+)
+@pytest.mark.parametrize(
+    ("status", "kind"), [(500, "internal_server_error"), (400, "invalid_request_error"), (None, "")]
+)
+def test_a_crashed_runtime_is_never_a_prompt_too_long(status: int | None, kind: str, last_log_line: str) -> None:
+    message = f"litellm.ContextWindowExceededError: Ollama_chatException - {CRASH}{last_log_line} (4096 tokens)"
+    error = errors.error_from_answer(status, refusal(kind, message), model="m")
+    assert isinstance(error, errors.RuntimeUnavailable)
+    assert error.retry
+
+
+def test_a_refusal_of_tools_names_the_models_that_can() -> None:
+    words = "The model 'm' cannot call tools. Models that can: able."
+    body = {"error": {"message": words, "type": "invalid_request_error", "param": "tools", "code": "tools_unsupported"}}
+    error = errors.error_from_answer(400, body, model="m")
+    assert isinstance(error, errors.ToolsUnsupported)
+    assert error.reason == words
 
 
 def test_a_key_over_its_budget_still_tells_spend_and_when_it_counts_anew() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from litellm_hub.proxy import guards
-from litellm_hub.proxy.guards import Context, ContextLengthError, CutAnswerError
+from litellm_hub.proxy.guards import ContextLengthError, CutAnswerError, MediaUnsupportedError, ToolsUnsupportedError
 
 SECRET = "the-secret-word "
 
 
-async def refused(data: dict[str, Any], context: Context) -> str:
+async def refused(data: dict[str, Any], context: int) -> str:
     with pytest.raises(ContextLengthError) as caught:
         await guards.check_prompt({"model": "m", **data}, context)
     return str(caught.value)
@@ -25,30 +25,17 @@ def chat(text: str) -> dict[str, Any]:
 
 @pytest.mark.anyio
 async def test_a_prompt_over_the_context_is_refused_with_the_sizes_and_without_its_text() -> None:
-    message = await refused(chat(SECRET * 300), Context(500, margin=0.3))
+    message = await refused(chat(SECRET * 300), 500)
     assert "'m'" in message
     assert "500 tokens per request" in message
-    assert "30% margin" in message
     counted = int(message.split(" tokens by the gateway's count")[0].rsplit(" ", 1)[1])
     assert counted > 500
     assert SECRET.strip() not in message
 
 
 @pytest.mark.anyio
-async def test_without_a_margin_none_is_mentioned() -> None:
-    assert "margin" not in await refused(chat(SECRET * 300), Context(500))
-
-
-@pytest.mark.anyio
-async def test_the_margin_refuses_what_the_bare_count_would_pass() -> None:
-    prompt = chat("word " * 450)
-    assert await guards.check_prompt(prompt, Context(500)) is not None
-    await refused(prompt, Context(500, margin=0.3))
-
-
-@pytest.mark.anyio
 async def test_a_short_prompt_is_not_counted() -> None:
-    assert await guards.check_prompt(chat("Say hi."), Context(500, margin=0.3)) is None
+    assert await guards.check_prompt(chat("Say hi."), 500) is None
 
 
 @pytest.mark.anyio
@@ -65,22 +52,95 @@ async def test_a_short_prompt_is_not_counted() -> None:
     ],
 )
 async def test_every_form_of_prompt_is_counted(data: dict[str, Any]) -> None:
-    await refused(data, Context(500))
+    await refused(data, 500)
 
 
 @pytest.mark.anyio
 async def test_pictures_are_not_counted_as_text() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
-    assert await guards.check_prompt({"messages": [{"role": "user", "content": [picture]}]}, Context(500)) is None
+    assert await guards.check_prompt({"messages": [{"role": "user", "content": [picture]}]}, 500) is None
 
 
 def test_the_widest_context_decides_and_a_missing_limit_is_no_limit() -> None:
-    narrow = {"model_info": {"max_input_tokens": 1000, "context_margin": 0}}
-    wide = {"model_info": {"max_input_tokens": 1200, "context_margin": 0.3}}
-    assert guards.widest_context([narrow, wide]) == Context(1000, 0.0)
-    assert guards.widest_context([wide]) == Context(1200, 0.3)
+    narrow = {"model_info": {"max_input_tokens": 1000}}
+    wide = {"model_info": {"max_input_tokens": 1200}}
+    assert guards.widest_context([narrow, wide]) == 1200
     assert guards.widest_context([narrow, {"model_info": {}}]) is None
     assert guards.widest_context([]) is None
+
+
+def model(name: str = "m", **abilities: bool) -> dict[str, Any]:
+    return {"model_name": name, "model_info": abilities}
+
+
+TEXT_ONLY = model(supports_function_calling=False, supports_vision=False)
+CATALOGUE = [TEXT_ONLY, model("able", supports_function_calling=True), model("unknown")]
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"tools": [FUNCTION]},
+        {"tools": [FUNCTION], "tool_choice": "auto"},
+        {"tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "any"}},
+        {"functions": [{"name": "f"}]},
+        {"functions": [{"name": "f"}], "function_call": {"name": "f"}},
+        {"tool_choice": "required"},
+    ],
+)
+def test_tools_for_a_model_that_calls_none_are_refused_and_the_ones_that_can_are_named(asked: dict[str, Any]) -> None:
+    with pytest.raises(ToolsUnsupportedError, match=r"'m' cannot call tools.*: able") as caught:
+        guards.check_abilities({"model": "m", **asked}, [TEXT_ONLY], lambda: CATALOGUE)
+    assert caught.value.code == "tools_unsupported"
+
+
+def test_where_no_model_takes_tools_none_is_named() -> None:
+    with pytest.raises(ToolsUnsupportedError, match="No model of this lab can"):
+        guards.check_abilities({"model": "m", "tools": [FUNCTION]}, [TEXT_ONLY], lambda: [TEXT_ONLY])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"tools": [], "functions": None},
+        {"tool_choice": "none"},
+        {"tools": [FUNCTION], "tool_choice": "none"},
+        {"tools": [FUNCTION], "tool_choice": {"type": "none"}},
+        {"messages": [{"role": "tool", "tool_call_id": "c", "content": "4"}]},
+    ],
+)
+def test_a_request_that_asks_for_no_tool_passes(asked: dict[str, Any]) -> None:
+    guards.check_abilities({"model": "m", **asked}, [TEXT_ONLY], lambda: CATALOGUE)
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "see"}, PICTURE]}]}, "image_url"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "input_audio"),
+        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {}}]}]}, "file"),
+        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "image"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result", "content": [PICTURE]}]}]}, "image_url"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input_image"),
+        ({"input": [{"type": "input_file", "file_id": "f"}]}, "input_file"),
+    ],
+)
+def test_pictures_sounds_and_files_for_a_text_model_are_refused(asked: dict[str, Any], kind: str) -> None:
+    with pytest.raises(MediaUnsupportedError, match=f"'m' reads text alone.*'{kind}'") as caught:
+        guards.check_abilities({"model": "m", **asked}, [TEXT_ONLY], lambda: CATALOGUE)
+    assert caught.value.code == "media_unsupported"
+
+
+def test_what_the_catalogue_does_not_say_or_allows_passes() -> None:
+    asked = {"model": "m", "tools": [FUNCTION], "messages": [{"role": "user", "content": [PICTURE]}]}
+    able = model(supports_function_calling=True, supports_vision=True)
+    for deployments in ([], [model()], [able], [TEXT_ONLY, able]):
+        guards.check_abilities(asked, deployments, lambda: CATALOGUE)
 
 
 @pytest.mark.parametrize(
