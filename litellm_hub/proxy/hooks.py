@@ -5,8 +5,9 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_hub.proxy import guards
+from litellm_hub.proxy import failures, guards
 from litellm_hub.proxy.recorder import TICKET, Outcome, Recorder
+from litellm_hub.proxy.runtime import RuntimeTransport
 
 # The calls LiteLLM prices and logs. Others (files, model lists, health) are journaled when they are logged,
 # but nothing waits for them.
@@ -26,21 +27,27 @@ class LabHandler(CustomLogger):
         self,
         recorder: Recorder,
         deployments: Callable[[str], Sequence[Mapping[str, Any]]],
-        refuse: Callable[[guards.ContextLengthError], Exception],
+        catalogue: Callable[[], Sequence[Mapping[str, Any]]],
+        refuse: Callable[[guards.RefusedError], Exception],
         fire_deferred: Callable[[dict[str, Any]], None],
+        transport: RuntimeTransport,
     ) -> None:
         """Take what is specific to the running proxy.
 
         Args:
             recorder: Knows what became of each call's usage.
             deployments: Returns the router's deployments of a model name.
+            catalogue: Returns the deployments of all models.
             refuse: Turns the guard's error into the proxy's own error type.
             fire_deferred: LiteLLM's start of the logging of a stream, which it puts off for guardrails.
+            transport: The way to the runtimes.
         """
         super().__init__()
         self._recorder = recorder
         self._deployments = deployments
+        self._catalogue = catalogue
         self._refuse = refuse
+        self._transport = transport
         self._fire_deferred = fire_deferred
 
     async def async_pre_call_hook(
@@ -51,13 +58,21 @@ class LabHandler(CustomLogger):
         if call_type not in CALLS or logging_obj is None:
             return
         self._recorder.expect(logging_obj)
-        context = guards.widest_context(self._deployments(str(data.get("model"))))
-        if context is None or "embedding" in call_type:
+        if "embedding" in call_type:
             return
+        deployments = self._deployments(str(data.get("model")))
+        context = guards.widest_context(deployments)
         try:
-            setattr(logging_obj, COUNTED, await guards.check_prompt(data, context))
-        except guards.ContextLengthError as error:
+            guards.check_abilities(data, deployments, self._catalogue)
+            if context is not None:
+                setattr(logging_obj, COUNTED, await guards.check_prompt(data, context))
+        except guards.RefusedError as error:
             raise self._refuse(error) from error
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any]:
+        """Send the call over the transport that cares for runtimes."""
+        self._transport.give_client(kwargs)
+        return kwargs
 
     async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> None:
         """Hold a plain answer until its usage is on disk; refuse one that the runtime did not finish."""
@@ -88,11 +103,17 @@ class LabHandler(CustomLogger):
                 yield chunk
             return
         held: list[Any] = []
-        async for chunk in response:
-            if held or guards.is_final(chunk):
-                held.append(chunk)
-            else:
-                yield chunk
+        try:
+            async for chunk in response:
+                if held or guards.is_final(chunk):
+                    held.append(chunk)
+                else:
+                    yield chunk
+        except Exception as error:
+            failure = failures.runtime_failure(error)
+            if failure is None:
+                raise
+            raise failure from error
         if not held:
             raise guards.cut_answer(request_data.get("model"), "")
         self._fire_deferred(request_data)

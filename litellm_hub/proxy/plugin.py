@@ -22,6 +22,7 @@ from litellm_hub.proxy.accounting import Accountant
 from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
 from litellm_hub.proxy.recorder import Recorder, check_litellm
+from litellm_hub.proxy.runtime import RuntimeTransport
 
 # Source digests of what is replaced or relied upon, in LiteLLM 1.106.2.
 KNOWN = {
@@ -36,21 +37,27 @@ KNOWN = {
 }
 
 
-class ContextLengthExceeded(ProxyException):
-    """The proxy's form of the context guard's refusal, with OpenAI's error code."""
+class Refused(ProxyException):
+    """The proxy's form of a guard's refusal, with a code for programs."""
 
-    def __init__(self, error: guards.ContextLengthError) -> None:
+    def __init__(self, error: guards.RefusedError) -> None:
         """Take over the guard's message."""
-        super().__init__(message=str(error), type="invalid_request_error", param="messages", code=400)
+        super().__init__(message=str(error), type="invalid_request_error", param=error.param, code=400)
+        self._code = error.code
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error body; LiteLLM's own `code` is the HTTP status."""
-        return {**super().to_dict(), "code": "context_length_exceeded"}
+        return {**super().to_dict(), "code": self._code}
 
 
 def _deployments(model: str) -> Sequence[Mapping[str, Any]]:
     router = proxy_server.llm_router
     return (router.get_model_list(model_name=model) or []) if router is not None else []
+
+
+def _catalogue() -> Sequence[Mapping[str, Any]]:
+    router = proxy_server.llm_router
+    return (router.get_model_list() or []) if router is not None else []
 
 
 def _install() -> LabHandler:
@@ -85,7 +92,9 @@ def _install() -> LabHandler:
     )
     guards.install_stream_guard(CustomStreamWrapper)
     litellm.global_disable_no_log_param = True  # a caller could otherwise switch off the log of its own calls
-    return LabHandler(recorder, _deployments, ContextLengthExceeded, ProxyLogging.fire_deferred_stream_logging)
+    transport = RuntimeTransport()
+    transport.install()
+    return LabHandler(recorder, _deployments, _catalogue, Refused, ProxyLogging.fire_deferred_stream_logging, transport)
 
 
 hooks.installed = handler = hooks.installed or _install()

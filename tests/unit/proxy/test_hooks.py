@@ -37,8 +37,10 @@ def handler(tmp_path: Path) -> Iterator[LabHandler]:
     yield LabHandler(
         recorder,
         deployments=lambda model: models.get(model, []),
+        catalogue=list,
         refuse=lambda error: RefusedError(str(error)),
         fire_deferred=lambda data: data["fired"](),
+        transport=None,  # type: ignore[arg-type]
     )
     journal.close()
 
