@@ -82,7 +82,9 @@ class Entry:
         """Check the request, and return its body; None when it announces none."""
         path: str = scope["path"]
         to_google = scope["method"] == "POST" and path.startswith("/models/")
-        if to_google or path[: path.find("/", 1) if "/" in path[1:] else None] in self._closed:
+        # LiteLLM opens what lies below an allowed path too: more ways to call a model.
+        below = path.startswith(("/responses/", "/v1/responses/"))
+        if to_google or below or path[: path.find("/", 1) if "/" in path[1:] else None] in self._closed:
             reason = "This path is closed: the hub answers on /v1/chat/completions, /v1/completions, /v1/responses, "
             raise RefusedError(f"{reason}/v1/messages and /v1/embeddings.", None, "path_closed", 404)
         bounds.check_query(scope["query_string"])

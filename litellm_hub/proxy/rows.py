@@ -44,14 +44,15 @@ def succeeded(details: dict[str, Any], response: Any, start: datetime, end: date
         end: When the answer was complete.
 
     Returns:
-        The entry, and whether LiteLLM found no price for an answer of a priced model: then it has the catalogue's.
+        The entry, and whether LiteLLM found no price for the answer of a model that has one.
     """
-    reported = (details.get("standard_logging_object") or details).get("response_cost")
     metadata = get_litellm_metadata_from_kwargs(details)
     row = _row(details, metadata, response, start, end)
-    cost = reported if isinstance(reported, int | float) and math.isfinite(reported) and reported > 0 else 0.0
-    unpriced = cost == 0.0 and (cost := _price(row, metadata.get("model_info") or {})) > 0
-    return _entry(row, cost, metadata), unpriced
+    reported = (details.get("standard_logging_object") or details).get("response_cost")
+    known = isinstance(reported, int | float) and math.isfinite(reported) and reported > 0
+    # A model of the catalogue costs what stands there, whatever its runtime says of the cost.
+    price = _price(row, metadata.get("model_info") or {})
+    return _entry(row, price or (reported if known else 0.0), metadata), price > 0 and not known
 
 
 def failed(request: Mapping[str, Any], error: Exception, caller: Any) -> dict[str, Any]:

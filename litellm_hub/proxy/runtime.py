@@ -6,6 +6,7 @@ LiteLLM takes the transport through its public settings: `litellm.aclient_sessio
 
 import asyncio
 import logging
+import select
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextvars import ContextVar
@@ -28,13 +29,19 @@ _ASK_EVERY = 5.0
 _ASK_TIMEOUT = 10.0
 _IDLE = 2.0  # llama.cpp's server closes an idle connection after 5 s, just when a request may be on its way
 _REFUSED_PAUSE = 0.5
-_UNREAD = 1.0  # a connection that was reused and is lost within this time was being closed already
 _STREAMS = ("text/event-stream", "application/x-ndjson")
 
 _T = TypeVar("_T")
 
-# Whether the current request went out on a connection that had served another one before.
-_reused: ContextVar[list[bool] | None] = ContextVar("lab_reused_connection", default=None)
+
+class _Sending:
+    """What became of the request that the current task sends."""
+
+    connection: aiohttp.connector.Connection | None = None
+    was_late = False  # the connection had ended when the request was written
+
+
+_sending: ContextVar[_Sending | None] = ContextVar("lab_sending", default=None)
 
 
 class RuntimeSilentError(httpx.ReadTimeout):
@@ -106,15 +113,19 @@ class RuntimeTransport(httpx.AsyncBaseTransport):
         return response
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
-        connection = [False]
-        _reused.set(connection)
-        sent = time.monotonic()
+        """Send the request, and once more when it is certain that no runtime read it."""
+        sending, sent = _Sending(), time.monotonic()
+        _sending.set(sending)
         try:
             return await self._kept.handle_async_request(request)
         except httpx.NetworkError as error:
-            if isinstance(error.__cause__, aiohttp.ClientConnectorError):  # nobody took the connection
+            cause = error.__cause__
+            if isinstance(cause, aiohttp.ClientConnectorError):  # nobody took the connection
                 await asyncio.sleep(_REFUSED_PAUSE)
-            elif not connection[0] or time.monotonic() - sent > _UNREAD:
+            # The system resets a connection whose other end was closed with the request, or part of it, unread.
+            elif not (sending.was_late or isinstance(cause, aiohttp.ClientOSError)):
+                seconds = time.monotonic() - sent
+                log.warning("The runtime at %s broke off after %.1f s: %r", request.url.netloc.decode(), seconds, cause)
                 raise
         return await self._fresh.handle_async_request(request)
 
@@ -250,16 +261,37 @@ def _is_ollama(request: httpx.Request) -> bool:
     return request.url.path.endswith("/api/chat")
 
 
-async def _note_reuse(session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object) -> None:
-    connection = _reused.get()
-    if connection is not None:
-        connection[0] = True
+class _Connector(aiohttp.TCPConnector):
+    """Remembers the connection of the current task's request."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        sending = _sending.get()
+        if sending is not None:
+            sending.connection = connection
+        return connection
+
+
+async def _note_end(session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object) -> None:
+    """See, just before the request is written, whether something came on its connection: that can only be its end.
+
+    llama.cpp's server closes a connection on which nothing comes for 5 s, also a new one; this loop may be too busy to
+    send the request, or to notice the end, in time.
+    """
+    sending = _sending.get()
+    transport = sending.connection.transport if sending is not None and sending.connection is not None else None
+    if sending is not None and transport is not None:
+        poll = select.poll()
+        poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        sending.was_late = bool(poll.poll(0))
 
 
 def _session() -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_note_reuse)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE)
+    trace.on_request_chunk_sent.append(_note_end)
+    connector = _Connector(limit=0, keepalive_timeout=_IDLE)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace])
 
 

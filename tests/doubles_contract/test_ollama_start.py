@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.doubles.mirror import Mirror
 from tests.doubles.ollama.completion import cut
 from tests.doubles.ollama.settings import FOREVER, parse_host, seconds
-from tests.doubles.ollama_process import OllamaProcess, free_port, unpack, wait_for
+from tests.doubles.ollama_process import OllamaProcess, Reply, free_port, unpack, wait_for
 
 
 def run(binary: Path, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -111,21 +113,40 @@ def test_a_prompt_that_does_not_fit_keeps_its_head_and_half_a_context_of_its_end
     assert cut(tokens, 4096) == [*range(4), *tokens[-2046:]]
 
 
-def test_a_long_prompt_is_cut_silently(binary: Path, tmp_path: Path, gguf: Path) -> None:
+@pytest.fixture
+def small(binary: Path, tmp_path: Path, gguf: Path) -> Iterator[OllamaProcess]:
+    """A server whose models have a context of 256 tokens."""
     with (
         Mirror(tmp_path) as mirror,
         OllamaProcess(binary, tmp_path, environment={"OLLAMA_CONTEXT_LENGTH": "256"}) as ollama,
     ):
         mirror.registry.add("smollm2:135m", gguf)
         mirror.registry.place("smollm2:135m", ollama.models)
-        body = {
-            "model": "smollm2:135m",
-            "stream": False,
-            "messages": [{"role": "user", "content": "word " * 300 + "How many?"}],
-            "options": {"num_predict": 3},
-        }
-        reply = ollama.call("POST", "/api/chat", body)
-        assert (reply.status, reply.values[0]["prompt_eval_count"]) == (200, 4 + 126)
+        yield ollama
+
+
+def ask(ollama: OllamaProcess, prompt: str, **more: Any) -> Reply:
+    messages = [{"role": "user", "content": prompt}]
+    return ollama.call("POST", "/api/chat", {"model": "smollm2:135m", "stream": False, "messages": messages, **more})
+
+
+def test_a_long_prompt_is_cut_silently_unless_that_is_forbidden(small: OllamaProcess) -> None:
+    prompt, options = "word " * 300 + "How many?", {"num_predict": 3}
+    reply = ask(small, prompt, options=options)
+    assert (reply.status, reply.values[0]["prompt_eval_count"]) == (200, 4 + 126)
+    refused = ask(small, prompt, options=options, truncate=False)
+    assert refused.status == 400
+    assert re.match(
+        r"request \(3\d\d tokens\) exceeds the available context size \(256 tokens\)", refused.values[0]["error"]
+    )
+
+
+def test_an_answer_ends_at_the_context_where_the_model_may_not_forget_its_beginning(small: OllamaProcess) -> None:
+    prompt, options = "Write a very long story.", {"temperature": 0, "num_ctx": 64}
+    ended = ask(small, prompt, options=options, shift=False).values[0]
+    assert (ended["done_reason"], ended["prompt_eval_count"] + ended["eval_count"]) == ("length", 64)
+    longer = ask(small, prompt, options={**options, "num_predict": 70}).values[0]
+    assert (longer["done_reason"], longer["eval_count"]) == ("length", 70)
 
 
 def test_an_idle_model_is_unloaded_after_its_keep_alive(ollama: OllamaProcess, mirror: Mirror) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from litellm_hub import errors
 from litellm_hub.client import ChatStream, HubClient, HubState, Message
+from tests.doubles import counted_model
 from tests.support.gateway import Gateway
 from tests.support.lab import Lab, wait_until
 from tests.unit.client.scripted_hub import ScriptedHub
@@ -76,6 +77,11 @@ def test_what_a_runtime_does_wrong_is_named(
     assert caught.value.retry is retry
 
 
+def test_a_model_of_the_lab_that_calls_no_tools_says_so_and_names_one_that_does(client: HubClient, lab: Lab) -> None:
+    with pytest.raises(errors.ToolsUnsupported, match="'smollm2' cannot call tools"):
+        list(client.stream_chat("smollm2", [{"role": "user", "content": "Add."}], tools=[Tool.of(add).schema]))
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_both_sizes(client: HubClient) -> None:
     with pytest.raises(errors.PromptTooLong) as caught:
         list(ask(client, "word " * 5000))
@@ -102,7 +108,7 @@ def test_stop_reaches_the_runtime_within_half_a_second(
 
 def test_the_hub_tells_context_prices_and_budget_to_a_notebooks_key(client: HubClient, lab: Lab) -> None:
     info = client.model_info()
-    assert set(info) == {MODEL, *lab.models}
+    assert set(info) == {MODEL, counted_model.NAME, *lab.models}
     assert (info[MODEL].context, info[MODEL].input_cost, info[MODEL].output_cost) == (4096, 1e-7, 2e-7)
     status = client.status()
     assert status.state is HubState.OK

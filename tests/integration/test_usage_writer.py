@@ -176,7 +176,6 @@ def test_an_entry_that_takes_too_long_holds_up_nobody(bench: Bench) -> None:
         ' CREATE TRIGGER slow BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION slow()'
     )
     try:
-        bench.query("ALTER ROLE usage_owner SET statement_timeout = '30s'")
         bench.writer._connection().execute("SET statement_timeout = '500ms'")
         bench.apply(entry("a"), entry("b", model="slow"), entry("c"))
     finally:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
@@ -86,8 +87,7 @@ class Connections:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for answer in self.scripts.pop(0):
-            if not await reader.readuntil(b"\r\n\r\n"):
-                break
+            await reader.readuntil(b"\r\n\r\n{}")
             self.requests += 1
             if not answer:
                 break
@@ -100,21 +100,42 @@ class Connections:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{CHAT}"
 
 
-async def test_a_request_on_a_connection_that_was_being_closed_is_sent_once_more(client: httpx.AsyncClient) -> None:
-    server = Connections([HELLO, b""], [HELLO])
-    async with server.listening() as url:
-        assert (await client.post(url)).status_code == 200
-        assert (await client.post(url)).status_code == 200
-    assert server.scripts == []
+async def test_a_request_on_a_connection_that_was_closed_while_the_gateway_was_busy_is_sent_once_more(
+    client: httpx.AsyncClient,
+) -> None:
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(HELLO)
+            answered.wait(10)
+            connection.close()
+            closed.set()
+
+    answered, closed = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}{CHAT}"
+        assert (await client.post(url, content=b"{}")).status_code == 200
+        answered.set()
+        closed.wait(10)  # the loop does not turn meanwhile
+        assert (await client.post(url, content=b"{}")).status_code == 200
+        thread.join()
 
 
-async def test_a_request_that_a_runtime_took_and_dropped_is_not_sent_again(client: httpx.AsyncClient) -> None:
-    server = Connections([b""], [HELLO])
+@pytest.mark.parametrize("answers", [[b""], [HELLO, b""]])
+async def test_a_request_that_a_runtime_took_and_dropped_is_not_sent_again(
+    client: httpx.AsyncClient, answers: list[bytes]
+) -> None:
+    server = Connections(answers, [HELLO])
     async with server.listening() as url:
-        answer = await client.post(url)
+        for _ in answers:
+            answer = await client.post(url, content=b"{}")
     assert answer.status_code == 502
     assert "closed the connection" in answer.json()["error"]["message"]
-    assert server.requests == 1
+    assert server.requests == len(answers)
 
 
 @pytest.fixture
@@ -138,7 +159,7 @@ async def test_a_runtime_that_is_just_starting_is_asked_once_more(monkeypatch: p
                 await started.enter_async_context(Connections([HELLO]).listening(port))
 
         monkeypatch.setattr(transport._kept, "handle_async_request", then_starts)
-        assert (await client.post(f"http://127.0.0.1:{port}{CHAT}")).status_code == 200
+        assert (await client.post(f"http://127.0.0.1:{port}{CHAT}", content=b"{}")).status_code == 200
 
 
 @pytest.mark.usefixtures("soon")
