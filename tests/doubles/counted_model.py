@@ -134,8 +134,7 @@ PATHS = {"/v1/chat/completions": chat, "/v1/completions": text, "/v1/responses":
 def counted_model(port: int = 0) -> Iterator[CountedModel]:
     """Run the model on a port of the loopback interface; 0 takes a free one."""
     model = CountedModel()
-    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(model))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", port), _handler(model))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     model.url = f"http://127.0.0.1:{server.server_port}/v1"
@@ -145,6 +144,13 @@ def counted_model(port: int = 0) -> Iterator[CountedModel]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of callers who leave."""
 
 
 def _handler(model: CountedModel) -> type[BaseHTTPRequestHandler]:
