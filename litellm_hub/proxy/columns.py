@@ -30,6 +30,14 @@ def fitting(name: str, value: Any) -> Any:
     return max(-_INT4, min(value, _INT4)) if isinstance(value, int) else value
 
 
+def current(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a journal entry in today's form: one that an earlier version left holds LiteLLM's own `payload`."""
+    if "payload" not in entry:
+        return entry
+    row = {name: fitting(name, value) for name, value in entry["payload"].items()}
+    return {"id": entry["id"], "row": row, "endpoint": "", "project": entry["spend"].get("project_id"), "windows": []}
+
+
 def storable(value: Any) -> Any:
     """Return `value` as JSON that PostgreSQL stores: without NUL, lone surrogates, and numbers that are none."""
     if isinstance(value, str):

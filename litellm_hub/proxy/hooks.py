@@ -104,7 +104,8 @@ class LabHandler(CustomLogger):
         if watch is None:
             return
         if not held:
-            raise guards.cut_answer(request_data.get("model"), "")
+            cut = guards.cut_answer(request_data.get("model"), "")
+            raise has_row(cut) if watch.claimed else cut
         self._proxy.ProxyLogging.fire_deferred_stream_logging(request_data)
         await self._recorded(watch, request_data)
         for chunk in held:

@@ -86,7 +86,7 @@ class Journal:
         self.arrived = threading.Event()  # set with each entry, for whoever applies them
         self._segment_bytes = segment_bytes
         self._waiting: dict[Place, None] = {}  # in the order of their arrival
-        self._unsettled: Counter[str] = Counter()  # entries of each segment
+        self._unsettled: Counter[str] = Counter()  # entries of each segment that this journal knows
         self._damaged: set[str] = set()
         self._guard = threading.Lock()
         self._inbox: queue.SimpleQueue[tuple[bytes, Future[None]] | None] = queue.SimpleQueue()
@@ -162,6 +162,7 @@ class Journal:
 
     def _recover(self) -> None:
         for path in sorted(self.directory.glob("*.journal")):
+            self._unsettled[path.name] = 0
             for place in self._scan(path):
                 self._waiting[place] = None
                 self._unsettled[path.name] += 1
@@ -235,6 +236,7 @@ class Journal:
             if self._file >= 0:
                 os.close(self._file)
             self._file, self._segment, self._size = file, name, 0
+            self._unsettled[name] = 0
             _sync_directory(self.directory)
             self._finish_segments()
 
@@ -247,30 +249,26 @@ class Journal:
             self._file, self._segment = -1, ""
 
     def _finish_segments(self) -> None:
-        finished = [path for path in self.directory.glob("*.journal") if self._is_finished(path.name)]
-        for path in finished:
-            if path.name in self._damaged:
+        finished = [name for name, count in self._unsettled.items() if count == 0 and name != self._segment]
+        for name in finished:
+            path = self.directory / name
+            if name in self._damaged:
                 os.link(path, path.with_suffix(".damaged"))
             path.rename(path.with_suffix(".done"))
-            self._unsettled.pop(path.name, None)
+            del self._unsettled[name]
         if finished:
             # The ledger forgets a segment only after its renaming is certain; otherwise a power failure
             # could bring back entries that the ledger no longer knows.
             _sync_directory(self.directory)
 
-    def _is_finished(self, segment: str) -> bool:
-        return segment != self._segment and self._unsettled.get(segment, 0) == 0
-
 
 def _lock(path: Path) -> int:
     file = _private(str(path), os.O_RDWR | os.O_CREAT)
-    try:
+    with contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        reason = f"Another gateway process uses the journal in {path.parent}: run one worker per LAB_JOURNAL_DIR"
-        raise JournalError(reason) from None
-    return file
+        return file
+    os.close(file)
+    raise JournalError(f"Another gateway process uses the journal in {path.parent}: run one worker per LAB_JOURNAL_DIR")
 
 
 def _identity(path: Path) -> str:

@@ -11,8 +11,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import litellm
+import psycopg
 from litellm.proxy import proxy_server
 from litellm.proxy._types import ProxyException
 
@@ -48,12 +50,20 @@ def untested_version() -> str:
     return "" if tested else f"LiteLLM {version} is untested with this lab, which was tested with {TESTED_LITELLM}"
 
 
+def for_libpq(url: str) -> str:
+    """Leave out what LiteLLM adds to its address for Prisma, which libpq refuses."""
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    parts = urlsplit(url)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name in known]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
 def _install() -> LabHandler:
     directory = os.environ.get("LAB_JOURNAL_DIR")
     if not directory:
         raise JournalError("LAB_JOURNAL_DIR is not set: it names the folder of the usage journal")
     journal = Journal(Path(directory))
-    writer = Writer(journal, os.environ["DATABASE_URL"], rows.COLUMNS)
+    writer = Writer(journal, for_libpq(os.environ["DATABASE_URL"]), rows.COLUMNS)
     writer.catch_up()
     writer.start()
     atexit.register(journal.close)

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Set
 
 Tables = Mapping[str, Set[str]]
 
+COLUMNS = """
+SELECT table_name, array_agg(column_name::text) FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1
+"""
 _ENTRIES = """WITH entry AS MATERIALIZED (
   SELECT * FROM ROWS FROM (
     jsonb_to_recordset(%(entries)s::jsonb)

@@ -12,12 +12,12 @@ import time
 import uuid
 from collections.abc import Set
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 
+from litellm_hub.proxy.columns import current
 from litellm_hub.proxy.journal import Journal, Place
-from litellm_hub.proxy.statement import applying
+from litellm_hub.proxy.statement import COLUMNS, applying
 
 log = logging.getLogger("litellm_hub.journal")
 
@@ -27,9 +27,6 @@ LATE_SECONDS = 60.0  # an entry that has waited longer is worth a word
 _OPTIONS = "-c statement_timeout=30s -c lock_timeout=10s -c timezone=UTC"
 # SQLSTATE classes of a database in trouble, or of rows in use: never the entry's fault, so it waits.
 _NOT_THE_ENTRY = ("08", "40", "53", "55", "57P", "58")
-_COLUMNS = """
-SELECT table_name, array_agg(column_name::text) FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1
-"""
 
 
 class Writer:
@@ -44,11 +41,12 @@ class Writer:
             row_columns: Columns that entries may give a row of the log.
         """
         self._journal = journal
-        self._url = _for_libpq(database_url)
+        self._url = database_url
         self._row_columns = row_columns
         self._database: psycopg.Connection[Any] | None = None
         self._statement = ""
         self._trouble = ""
+        self._told = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="usage-writer", daemon=True)
 
@@ -69,68 +67,69 @@ class Writer:
         if self._database is not None:
             self._database.close()
 
-    def state(self) -> dict[str, Any]:
-        """Return what readiness says: entries that wait, the oldest one's seconds, and how many were set aside."""
+    def state(self) -> tuple[int, float, int, str]:
+        """Return how many entries wait, for how many seconds the oldest, how many were set aside, and what is wrong."""
         waiting = self._journal.waiting()
-        oldest = round(time.time() - waiting[0].since, 1) if waiting else 0.0
-        warnings = []
-        if waiting and oldest > LATE_SECONDS:
-            reason = f": {self._trouble}" if self._trouble else ""
-            warnings.append(f"The usage log is {oldest:.0f} s behind, {len(waiting)} requests wait{reason}")
-        if self._journal.set_aside_count:
-            warnings.append(
-                f"{self._journal.set_aside_count} requests could not be put into the usage log: see rejected.jsonl"
-            )
-        return {
-            "journal": {"waiting": len(waiting), "oldest_s": oldest, "set_aside": self._journal.set_aside_count},
-            "warnings": warnings,
-        }
+        oldest = time.time() - waiting[0].since if waiting else 0.0
+        return len(waiting), round(oldest, 1), self._journal.set_aside_count, self._trouble
 
     def _run(self) -> None:
-        said = time.monotonic()
         while not self._stopping.is_set():
             self._journal.arrived.wait()
             self._stopping.wait(FLUSH_SECONDS)  # what comes meanwhile shares a transaction
             self._journal.arrived.clear()
-            if not self._turn():
+            if not self._turn() or self._journal.waiting():
                 self._journal.arrived.set()
-            if self.state()["warnings"] and time.monotonic() - said > LATE_SECONDS:
-                said = time.monotonic()
-                log.error("Usage journal: %s", "; ".join(self.state()["warnings"]))
+            waiting, oldest, _, trouble = self.state()
+            if oldest > LATE_SECONDS and time.monotonic() - self._told > LATE_SECONDS:
+                self._told = time.monotonic()
+                log.error("Usage journal: %d entries wait, the oldest for %.0f s %s", waiting, oldest, trouble)
 
     def _turn(self) -> bool:
-        """Go over all that waits once; return whether the database was there."""
+        """Go over all that waits once; return whether the database took what can be read."""
+        trouble = ""
         try:
             waiting = self._journal.waiting()
             for first in range(0, len(waiting), BATCH_ENTRIES):
                 self._apply(waiting[first : first + BATCH_ENTRIES])
             self._forget()
-        except (psycopg.Error, OSError) as error:
-            if str(error) != self._trouble:
-                log.warning("Usage journal: the database does not take the entries, they wait: %s", error)
-            self._trouble = str(error)
-            return False
-        self._trouble = ""
-        return True
+        except psycopg.Error as error:
+            trouble = str(error)
+        except Exception as error:
+            log.exception("Usage journal: the entries wait")
+            trouble = str(error)
+        if trouble not in ("", self._trouble):
+            log.warning("Usage journal: the database does not take the entries, they wait: %s", trouble)
+        self._trouble = trouble
+        return not trouble
 
     def _apply(self, places: list[Place]) -> None:
-        entries = self._journal.read(places)
+        entries: list[dict[str, Any]] = []
         try:
+            entries = self._journal.read(places)
             self._execute(entries, places)
         except psycopg.Error as error:
             if self._is_at_fault(error):
                 raise
-            if len(places) > 1:  # one of them is at fault: the others must pass
-                for place in places:
-                    self._apply([place])
-                return
-            log.error("Usage journal: the database refuses entry %s, it is set aside: %s", entries[0]["id"], error)
-            self._journal.set_aside(entries[0], f"{error.sqlstate}: {error}")
+            reason = f"{error.sqlstate}: {error}"
+        except (OSError, ValueError) as error:
+            reason = f"it cannot be read: {error}"
+            if len(places) == 1 and isinstance(error, OSError):
+                return  # it waits: the file may come back
+        else:
+            self._journal.settle(places)
+            return
+        if len(places) > 1:  # one of them is at fault: the others must pass
+            for place in places:
+                self._apply([place])
+            return
+        log.error("Usage journal: an entry is refused and set aside: %s", reason)
+        self._journal.set_aside(entries[0] if entries else {"place": str(places[0])}, reason)
         self._journal.settle(places)
 
     def _execute(self, entries: list[dict[str, Any]], places: list[Place]) -> None:
-        segments = [{**entry, "segment": place.segment} for entry, place in zip(entries, places, strict=True)]
-        values = {"entries": json.dumps(segments), "journal": self._journal.journal_id}
+        told = [{**current(entry), "segment": place.segment} for entry, place in zip(entries, places, strict=True)]
+        values = {"entries": json.dumps(told), "journal": self._journal.journal_id}
         [(applied,)] = self._connection().execute(self._statement, values).fetchall()
         if applied < len(entries):
             log.warning("Usage journal: %d entries were applied before and are dropped", len(entries) - applied)
@@ -162,14 +161,6 @@ class Writer:
     def _connection(self) -> psycopg.Connection[Any]:
         if self._database is None or self._database.closed:
             self._database = psycopg.connect(self._url, autocommit=True, connect_timeout=10, options=_OPTIONS)
-            tables = {table: frozenset(columns) for table, columns in self._database.execute(_COLUMNS).fetchall()}
+            tables = {table: frozenset(columns) for table, columns in self._database.execute(COLUMNS).fetchall()}
             self._statement = applying(tables, self._row_columns)
         return self._database
-
-
-def _for_libpq(url: str) -> str:
-    """Leave out what LiteLLM adds to its address for Prisma, which libpq refuses."""
-    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-    parts = urlsplit(url)
-    query = [(name, value) for name, value in parse_qsl(parts.query) if name in known]
-    return urlunsplit(parts._replace(query=urlencode(query)))

@@ -163,9 +163,7 @@ def test_entries_the_database_refuses_are_set_aside_alone(bench: Bench) -> None:
     assert all(found["reason"] for found in bench.rejected())
     assert {"0", "1", "2", "3", "later"} <= set(bench.ids())
     assert bench.journal.waiting() == []
-    state = bench.writer.state()
-    assert state["journal"]["set_aside"] == len(REFUSED)
-    assert "rejected.jsonl" in state["warnings"][0]
+    assert bench.writer.state() == (0, 0.0, len(REFUSED), "")
 
 
 def test_an_entry_that_takes_too_long_holds_up_nobody(bench: Bench) -> None:
@@ -182,6 +180,30 @@ def test_an_entry_that_takes_too_long_holds_up_nobody(bench: Bench) -> None:
         bench.query('DROP TRIGGER slow ON "LiteLLM_SpendLogs"')
     assert bench.ids() == ["a", "c"]
     assert [found["reason"][:5] for found in bench.rejected()] == ["57014"]
+
+
+def test_entries_that_cannot_be_read_hold_up_nobody(bench: Bench) -> None:
+    """One whose file is away waits, one whose line was changed is set aside."""
+    for name in ("away", "changed"):
+        bench.put(entry(name))
+        bench.restart()
+    away, changed = sorted(bench.folder.glob("*.journal"))
+    hidden = away.rename(away.with_suffix(".hidden"))
+    changed.write_bytes(changed.read_bytes().replace(b"changed", b"CHANGED"))
+    bench.put(entry("a"))
+    assert bench.writer._turn()
+    assert bench.ids() == ["a"]
+    assert len(bench.rejected()) == 1
+    hidden.rename(away)
+    bench.writer._turn()
+    assert bench.ids() == ["a", "away"]
+
+
+def test_entries_that_an_earlier_version_left_are_applied(bench: Bench) -> None:
+    row = entry("old")["row"] | {"metadata": "{}", "request_tags": '["a"]'}
+    bench.apply({"id": str(uuid.uuid4()), "row": True, "payload": row, "spend": {"response_cost": COST}})
+    assert bench.ids() == ["old"]
+    assert bench.spend() == {COST}
 
 
 def test_rows_in_use_make_an_entry_wait_and_are_no_reason_to_set_it_aside(bench: Bench) -> None:
@@ -211,15 +233,6 @@ def test_a_database_that_is_away_loses_nothing(bench: Bench, scratch_postgres: S
     bench.writer.stop()
     assert bench.spend() == {3 * COST}
     assert bench.rejected() == []
-
-
-def test_what_waits_for_long_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("litellm_hub.proxy.writer.LATE_SECONDS", -1.0)
-    bench.put(entry("a"))
-    [warning] = bench.writer.state()["warnings"]
-    assert "1 requests wait" in warning
-    bench.writer.catch_up()
-    assert bench.writer.state() == {"journal": {"waiting": 0, "oldest_s": 0.0, "set_aside": 0}, "warnings": []}
 
 
 def test_the_ledger_forgets_only_what_the_journal_deleted(bench: Bench) -> None:

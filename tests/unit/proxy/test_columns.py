@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hub.proxy.columns import METADATA_BYTES, NAME_CHARACTERS, fitting, storable
+from litellm_hub.proxy.columns import METADATA_BYTES, NAME_CHARACTERS, current, fitting, storable
 
 TEXT = st.text(st.characters(codec=None), max_size=20)
 VALUE = st.recursive(
@@ -58,3 +58,11 @@ def test_a_json_text_becomes_what_it_says() -> None:
 
 def test_metadata_without_measure_gives_way_to_a_word_about_it() -> None:
     assert "left_out" in fitting("metadata", {"a": "x" * METADATA_BYTES})
+
+
+def test_an_entry_of_an_earlier_version_is_understood() -> None:
+    payload = {"request_id": "a", "spend": 0.5, "metadata": '{"a": 1}', "request_tags": '["t"]'}
+    old = {"id": "1", "row": True, "payload": payload, "spend": {"project_id": None, "response_cost": 0.5}}
+    row = {"request_id": "a", "spend": 0.5, "metadata": {"a": 1}, "request_tags": ["t"]}
+    assert current(old) == {"id": "1", "row": row, "endpoint": "", "project": None, "windows": []}
+    assert current(current(old)) == current(old)

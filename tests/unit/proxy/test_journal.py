@@ -196,3 +196,16 @@ def test_entries_set_aside_are_counted_over_restarts(journal: Journal, folder: P
     again.set_aside({"id": "b"}, "why")
     assert again.set_aside_count == 2
     again.close()
+
+
+def test_segments_that_somebody_puts_into_the_folder_are_left_alone(folder: Path) -> None:
+    journal = Journal(folder)
+    stranger = folder / "00000000000000000001.journal"
+    stranger.write_bytes(encode({"id": "stranger"}))
+    write(journal, "a")
+    journal.settle(journal.waiting())
+    journal.close()
+    assert stranger.exists()
+    again = Journal(folder)
+    assert ids(again) == ["stranger"]
+    again.close()
