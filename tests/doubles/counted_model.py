@@ -1,9 +1,9 @@
 """A runtime that answers on every path at once and counts: for the gateway's accounting, which no real model can test.
 
-It serves `/v1/chat/completions`, `/v1/completions`, `/v1/responses` and `/v1/embeddings`, plain and streamed. An
-answer has `WORDS` words unless the prompt orders otherwise, each a token; a prompt has `PROMPT_TOKENS` tokens. Orders,
-anywhere in the prompt: `id=TEXT` (the answer's id; `id=` gives an empty one), `words=NUMBER`, `pause=SECONDS` before
-each word.
+It serves `/v1/chat/completions`, `/v1/completions` and `/v1/embeddings`, plain and streamed; the gateway makes its
+other paths of the first. An answer has `WORDS` words unless the prompt orders otherwise, each a token; a prompt has
+`PROMPT_TOKENS` tokens. Orders, anywhere in the prompt: `id=TEXT` (the answer's id; `id=` gives an empty one),
+`words=NUMBER`, `pause=SECONDS` before each word.
 
 Run alone: python -m tests.doubles.counted_model PORT
 """
@@ -62,11 +62,6 @@ class Order:
         total = PROMPT_TOKENS + self.words
         return {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": self.words, "total_tokens": total}
 
-    @property
-    def responses_usage(self) -> dict[str, int]:
-        total = PROMPT_TOKENS + self.words
-        return {"input_tokens": PROMPT_TOKENS, "output_tokens": self.words, "total_tokens": total}
-
 
 def chat(order: Order) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The plain answer of a chat request, and the events of its stream."""
@@ -94,26 +89,6 @@ def text(order: Order) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return whole, [*map(event, order.pieces), event("", "stop"), {**head, "choices": [], "usage": order.usage}]
 
 
-def response(order: Order) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The same for a response."""
-    part = {"type": "output_text", "text": "".join(order.pieces), "annotations": []}
-    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
-    head = {"id": order.id, "object": "response", "created_at": 1, "model": NAME, "parallel_tool_calls": False}
-    head |= {"tools": [], "tool_choice": "auto", "metadata": {}, "error": None, "incomplete_details": None}
-    begun = {**head, "status": "in_progress", "output": [], "usage": None}
-    done = {**head, "status": "completed", "output": [item], "usage": order.responses_usage}
-    place: dict[str, Any] = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    stream: list[dict[str, Any]] = [
-        {"type": "response.created", "response": begun},
-        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
-        *({"type": "response.output_text.delta", "delta": piece, **place} for piece in order.pieces),
-        {"type": "response.output_text.done", "text": part["text"], **place},
-        {"type": "response.output_item.done", "output_index": 0, "item": item},
-        {"type": "response.completed", "response": done},
-    ]
-    return done, [{**event, "sequence_number": number} for number, event in enumerate(stream)]
-
-
 def embeddings(body: dict[str, Any]) -> dict[str, Any]:
     """Vectors of three numbers, one for each input."""
     inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
@@ -127,7 +102,7 @@ def embeddings(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-PATHS = {"/v1/chat/completions": chat, "/v1/completions": text, "/v1/responses": response}
+PATHS = {"/v1/chat/completions": chat, "/v1/completions": text}
 
 
 @contextmanager
@@ -176,20 +151,18 @@ def _handler(model: CountedModel) -> type[BaseHTTPRequestHandler]:
                 self._json(whole)
                 return
             with suppress(OSError):  # the caller may leave
-                self._stream(events, order.pause, named=self.path == "/v1/responses")
+                self._stream(events, order.pause)
 
-        def _stream(self, events: list[dict[str, Any]], pause: float, *, named: bool) -> None:
+        def _stream(self, events: list[dict[str, Any]], pause: float) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             for event in events:
-                name = f"event: {event['type']}\n" if named else ""
-                self._chunk(f"{name}data: {json.dumps(event)}\n\n".encode())
+                self._chunk(f"data: {json.dumps(event)}\n\n".encode())
                 if pause:
                     time.sleep(pause)  # how long the model takes for a word
-            if not named:
-                self._chunk(b"data: [DONE]\n\n")
+            self._chunk(b"data: [DONE]\n\n")
             self._chunk(b"")
 
         def _chunk(self, data: bytes) -> None:
