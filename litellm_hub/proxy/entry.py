@@ -36,6 +36,10 @@ _STEERING = ("x-litellm-", "litellm-", "litellm_", "x-mcp-")
 _DROPPED = b"cache-control"
 
 
+# What is done after the last answer, in this order: the server ends by a signal, so nothing comes later.
+ENDINGS: list[Callable[[], None]] = []
+
+
 class _GoneError(Exception):
     """The client left before its request was whole."""
 
@@ -63,7 +67,7 @@ class Entry:
             await send({"type": "websocket.close", "code": 1008, "reason": "The hub has no web sockets."})
             return
         if scope["type"] != "http":  # the lifespan
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _with_endings(send))
             return
         call = CALLS.get(scope["path"]) if scope["method"] == "POST" else None
         try:
@@ -224,6 +228,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replayed
+
+
+def _with_endings(send: Send) -> Send:
+    """Return a `send` of the lifespan that ends what the lab has begun before the server hears of the end."""
+
+    async def ending(message: Message) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            for end in ENDINGS:
+                await asyncio.to_thread(end)
+        await send(message)
+
+    return ending
 
 
 def _with_lab(send: Send) -> Send:

@@ -4,7 +4,6 @@ Loading this module opens the journal in the directory `LAB_JOURNAL_DIR` and app
 before the first request. LiteLLM's own writer must be off: `general_settings: {disable_spend_updates: true}`.
 """
 
-import atexit
 import importlib.metadata
 import logging
 import os
@@ -18,7 +17,7 @@ import psycopg
 from litellm.proxy import proxy_server
 from litellm.proxy._types import ProxyException
 
-from litellm_hub.proxy import guards, hooks, patch_stream_end, readiness, rows
+from litellm_hub.proxy import entry, guards, hooks, patch_stream_end, readiness, rows
 from litellm_hub.proxy.accounts import Accounts
 from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
@@ -66,8 +65,7 @@ def _install() -> LabHandler:
     writer = Writer(journal, for_libpq(os.environ["DATABASE_URL"]), rows.COLUMNS)
     writer.catch_up()
     writer.start()
-    atexit.register(journal.close)
-    atexit.register(writer.stop)  # runs before the journal's end
+    entry.ENDINGS.extend((writer.stop, journal.close))
     patch_stream_end.install()
     litellm.global_disable_no_log_param = True  # a caller could otherwise switch off the log of its own calls
     transport = RuntimeTransport()

@@ -324,3 +324,19 @@ def test_readiness_shows_what_the_lab_adds_and_keeps_the_status(monkeypatch: pyt
     assert answer.status == 503
     assert json.loads(answer.body) == {"status": "bad", "lab": {"backlog_seconds": 5, "litellm_tested": True}}
     assert answer.headers[b"content-length"] == str(len(answer.body)).encode()
+
+
+@pytest.mark.anyio
+async def test_what_the_lab_has_begun_ends_before_the_server_hears_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(entry, "ENDINGS", [lambda: order.append("writer"), lambda: order.append("journal")])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for name in ("startup", "shutdown"):
+            await send({"type": f"lifespan.{name}.complete"})
+
+    async def send(message: Any) -> None:
+        order.append(message["type"])
+
+    await Entry(app)({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+    assert order == ["lifespan.startup.complete", "writer", "journal", "lifespan.shutdown.complete"]
