@@ -9,19 +9,28 @@ from tests.host.test_runtime_unit import HOME, succeeded
 from tests.support.lab import wait_until
 
 UNIT = "genailabs-jupyterlab.service"
+ROUTES = ["/v1/models"]
 HUB = """
 import http.server, json
+
+KEY = {"info": {"max_budget": 10.0, "allowed_routes": ROUTES}}
+ANSWERS = {"/v2/user/info": {"user_role": "internal_user_viewer"}, "/key/info": KEY, "/key/list": {"keys": []}}
 
 class Hub(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
-        self.wfile.write(json.dumps({"info": {"max_budget": 10.0}}).encode())
+        self.wfile.write(json.dumps(ANSWERS[self.path.partition("?")[0]]).encode())
 
 http.server.HTTPServer(("127.0.0.1", 4100), Hub).serve_forever()
-"""
-PARTS = {"host_parts": ["base", "supervisor", "jupyterlab"], "database_cluster": {"changed": False}}
+""".replace("ROUTES", str(ROUTES))
+PARTS = {
+    "host_parts": ["base", "supervisor", "jupyterlab"],
+    "database_cluster": {"changed": False},
+    "gateway_key_routes": ROUTES,
+    "lab_hub_accounts": ["root"],  # as which the stand-in runs
+}
 # A cell that finds out what a notebook may do: its own folder is writable, the system and the secrets are not.
 PROBE = """
 import json, os, pathlib
