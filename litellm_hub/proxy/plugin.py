@@ -22,7 +22,7 @@ from litellm_hub.proxy.accounts import Accounts
 from litellm_hub.proxy.hooks import LabHandler
 from litellm_hub.proxy.journal import Journal, JournalError
 from litellm_hub.proxy.runtime import RuntimeTransport
-from litellm_hub.proxy.writer import Writer
+from litellm_hub.proxy.writer import LATE_SECONDS, Writer
 
 log = logging.getLogger("litellm_hub.journal")
 
@@ -76,13 +76,15 @@ def _install() -> LabHandler:
         log.warning("%s", untested)
 
     def state() -> Mapping[str, object]:
-        found = writer.state()
-        unpriced = (
-            f"{accounts.unpriced} answers had no price by LiteLLM: the catalogue's was taken"
-            if accounts.unpriced
-            else ""
-        )
-        return {**found, "warnings": [text for text in (*found["warnings"], untested, unpriced) if text]}
+        waiting, oldest, set_aside, trouble = writer.state()
+        found = readiness.of_accounts(waiting, oldest, set_aside, trouble, late=LATE_SECONDS)
+        if untested:
+            found["warnings"].append(untested)
+        if accounts.unpriced:
+            found["warnings"].append(
+                f"LiteLLM found no price for {accounts.unpriced} answers, which have the catalogue's"
+            )
+        return found
 
     readiness.SOURCES.append(state)
     return LabHandler(accounts, proxy_server, Refused, transport)

@@ -1,6 +1,7 @@
 """What the lab adds to the gateway's answer to `GET /health/readiness`, under the name `lab`."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 PATH = "/health/readiness"
 
@@ -8,7 +9,7 @@ PATH = "/health/readiness"
 SOURCES: list[Callable[[], Mapping[str, object]]] = []
 
 
-def of_accounts(waiting: int, oldest: float, set_aside: int, trouble: str, late: float) -> dict[str, object]:
+def of_accounts(waiting: int, oldest: float, set_aside: int, trouble: str, late: float) -> dict[str, Any]:
     """Return what to say of the usage journal.
 
     Args:
