@@ -133,7 +133,7 @@ class Accounts:
                 watch.prompt_tokens = entry["row"].get("prompt_tokens")
             metadata = get_litellm_metadata_from_kwargs(details)
             await self._record(entry, start, budget_reservation_from_metadata(metadata))
-        except Exception as error:
+        except Exception as error:  # LiteLLM would swallow it: the watch withholds the answer
             log.exception("Usage journal: an entry was not written")
             if watch:
                 watch.claimed = False
@@ -149,7 +149,7 @@ class Accounts:
         try:
             entry = self._rows.failed(request, error, caller)
             await self._record(entry, request.get("start_time"), None)
-        except Exception:
+        except Exception:  # the caller must hear of the call's own error, not of this one
             log.exception("Usage journal: the entry of a failed call was not written")
 
     def left(self, data: Mapping[str, Any], watch: Watch, pieces: int) -> None:
@@ -217,7 +217,7 @@ class Accounts:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Usage journal: LiteLLM's counters do not know of a call: %r", error)
+            log.error("Usage journal: something was left undone for a call: %r", error)
 
 
 def is_cut(details: Mapping[str, Any]) -> bool:

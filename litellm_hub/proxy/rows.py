@@ -106,7 +106,7 @@ def _row(
     try:
         payload = get_logging_payload(details, response, start, end, proxy_server.llm_router)
         row = dict(spend_log_row_with_retained_metadata(payload, configured_spend_logs_metadata_fields()))
-    except Exception:
+    except Exception:  # whatever LiteLLM trips over, a call is not lost
         log.exception("Usage journal: LiteLLM could not describe a call; its row holds the necessary alone")
         row = _bare_row(details, metadata, start, end)
     return {name: columns.fitting(name, value) for name, value in row.items() if name in COLUMNS}

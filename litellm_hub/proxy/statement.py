@@ -1,7 +1,7 @@
 """The SQL that applies usage entries: ledger, log, spend of all who pay, budget windows and LiteLLM's daily tables.
 
 It is built for the tables and columns that the database has, so another version of LiteLLM needs no change here as long
-as the names below stay. Parameters: `entries` (a JSON array, see `rows.entry`, each with its `segment`) and `journal`.
+as the names below stay. Parameters: `entries` (a JSON array, see `rows.py`, each with its `segment`) and `journal`.
 """
 
 from collections.abc import Iterator, Mapping, Set

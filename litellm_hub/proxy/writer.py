@@ -36,7 +36,7 @@ class Writer:
         """Take what belongs together; `catch_up`, then `start`.
 
         Args:
-            journal: Holds the entries; see `rows.entry` for what is in one.
+            journal: Holds the entries; see `rows.py` for what is in one.
             database_url: Where LiteLLM's tables and the ledger are.
             row_columns: Columns that entries may give a row of the log.
         """
@@ -95,7 +95,7 @@ class Writer:
             self._forget()
         except psycopg.Error as error:
             trouble = str(error)
-        except Exception as error:
+        except Exception as error:  # without this thread no entry would be applied any more
             log.exception("Usage journal: the entries wait")
             trouble = str(error)
         if trouble not in ("", self._trouble):
