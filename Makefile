@@ -1,14 +1,13 @@
 # `make` prints this list; ARGS passes options to the playbook, e.g. make up ARGS="-e hub_port=4200 -e lab_home=/srv/lab"
 PYTHON ?= python3
 ARGS ?=
-SCENARIO ?= containers
 play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 
 # Byte code makes every later run faster; a stray setting in the caller's shell must not switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
+.PHONY: help venv up login down clean-lab test test-all test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,14 +27,17 @@ down: venv ## stop the lab, keep its data
 clean-lab: venv ## ask, then remove the lab and its data
 	@$(call play,clean)
 
-test: venv ## everything that must pass on a fresh machine (installs what it needs when run as root)
-	@.venv/bin/python tests/run.py
+test: venv ## what must pass for a lab on this machine (12 minutes; needs Chromium, neither root nor Docker)
+	@.venv/bin/python tests/run.py test
+
+test-all: venv ## what `make test` leaves out: containers, hosts with systemd, images, mirrors (root; starts Docker itself)
+	@.venv/bin/python tests/run.py all
 
 test-fast: venv ## unit tests only, in seconds
 	@.venv/bin/python -m pytest tests/unit
 
 lint: venv ## ansible-lint, ruff, mypy
-	@.venv/bin/python tests/run.py --lint-only
+	@.venv/bin/python tests/run.py lint
 
 frontend: venv ## build the panels' scripts and styles from widgets/frontend
 	@cd widgets/frontend && export PATH="$(CURDIR)/.venv/bin:$$PATH" && npm ci --ignore-scripts --no-audit --no-fund && npm run build
@@ -44,8 +46,8 @@ docs: venv ## write the roles' pages and the packages' API pages anew
 	@.venv/bin/python ansible/docs.py
 	@.venv/bin/python ansible/api_docs.py
 
-molecule: venv ## try a SCENARIO of ansible/molecule (containers) from nothing on a host in a container (root, Docker)
-	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s $(SCENARIO)
+molecule: venv ## a whole lab of containers from nothing on a host in a container (root, Docker)
+	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers
 
 bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); ARGS=--panel-only leaves the peers out
 	@.venv/bin/python -m benchmarks.chat $(ARGS)

@@ -27,40 +27,37 @@ settings.register_profile("lab", deadline=None, derandomize=True, database=None,
 settings.load_profile("lab")
 
 LAB_OF_CALLER = "LAB_UNDER_TEST"  # names the folder of a lab that runs already, to develop against
-# What the workers of `make test` take one after the other, the longest first; see README.md. A group's tests share a
-# worker, and so a lab, a host or a browser.
+# What the workers take one after the other, the longest first; see README.md. A group's tests share a worker, and so a
+# lab of their own, a gateway, a scratch database or a browser. A group's files come in the order that stands here.
 GROUPS = {
-    "molecule": ["tests/molecule"],
-    "lab": ["tests/integration/test_"],
-    "browser": [
-        "tests/frontend",
-        "tests/browser",
-        "tests/engine",
-        "tests/integration/test_notebooks",
-        "tests/integration/test_usage",
+    "molecule": ["tests/hosts/test_scenarios"],
+    "moving": [
+        f"tests/hosts/test_{name}"
+        for name in ("ollama_lab", "accounts", "containers.py", "compose_by_hand", "containers_removed")
     ],
-    "host": ["tests/host"],
-    "ollama": ["tests/integration/test_ollama_lab", "tests/integration/test_role_ollama"],
-    "mirror": ["tests/integration/test_models_mirror"],
-    "modules": ["tests/integration/test_ollama_", "tests/integration/test_image_"],
+    "host": ["tests/hosts"],
+    "ollama": ["tests/hosts/test_role_ollama"],
+    "mirror": ["tests/hosts/test_models_mirror"],
+    "modules": ["tests/hosts/test_ollama_", "tests/hosts/test_image_", "tests/hosts/test_full_disk"],
     "contract": ["tests/doubles_contract"],
-    "unit": ["tests/unit"],
+    "browser": ["tests/browser"],
+    "usage": ["tests/integration", "tests/engine"],
+    "gateway": [f"tests/integration/test_{name}" for name in ("accounting", "client_", "entry", "generated", "key_")],
+    "alone": ["tests/unit", "tests/frontend", "tests/lifecycle", "tests/lifecycle/test_stop"],
 }
+PLACES = {prefix: (group, place) for group, prefixes in GROUPS.items() for place, prefix in enumerate(prefixes)}
 
 
-def group_of(path: str) -> str:
-    """The group whose longest prefix the path begins with."""
-    fitting = [
-        (len(prefix), group) for group, prefixes in GROUPS.items() for prefix in prefixes if path.startswith(prefix)
-    ]
-    return max(fitting)[1]
+def place_of(path: str) -> tuple[str, int]:
+    """The group of the longest prefix that the path begins with, and the prefix's place in it."""
+    return PLACES[max((prefix for prefix in PLACES if path.startswith(prefix)), key=len)]
 
 
 class GroupScheduling(LoadScopeScheduling):
     """Gives each worker whole groups; the marker `xdist_group` does not work with pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
+        return place_of(nodeid)[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -69,10 +66,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the groups into their order where there are several workers."""
-    if hasattr(config, "workerinput"):
-        order = list(GROUPS)
-        items.sort(key=lambda item: order.index(group_of(item.nodeid)))
+    """Put groups and their files into their order."""
+    order = list(GROUPS)
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        group, place_in_group = place_of(item.nodeid)
+        return order.index(group), place_in_group
+
+    items.sort(key=place)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.host.machine import docker, engine_answers
+from tests.hosts.machine import docker, engine_answers
 from tests.support.lab import read_env
 
 PARENT, PREFIX = Path("/var/tmp"), "labtest-"

