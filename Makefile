@@ -3,8 +3,11 @@ PYTHON ?= python3
 ARGS ?=
 play = cd ansible && ../.venv/bin/ansible-playbook $(1).yml $(ARGS)
 
-# Byte code makes every later run faster; a stray setting in the caller's shell must not switch it off.
-unexport PYTHONDONTWRITEBYTECODE
+# Whatever the caller's shell has: Ansible wants a locale that is there, its configuration even in a folder that others
+# may write to, and neither Python nor PostgreSQL may be pointed elsewhere. Byte code makes every later run faster.
+export LC_ALL := C.UTF-8
+export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
+unexport LANGUAGE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH $(filter PG%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up login down clean-lab test test-all test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub

@@ -212,7 +212,7 @@ def report() -> None:
     lines = []
     for file in sorted(RESULTS.glob("*.xml"), key=lambda path: path.stat().st_mtime):
         [suite] = ElementTree.parse(file).getroot()
-        for case in suite:
+        for case in suite.iter("testcase"):
             times[f"{case.get('classname')}::{case.get('name')}"] += float(case.get("time", 0))  # type: ignore[assignment]
         ran, *others = (int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped"))
         words = zip(others, ("failed", "errors", "skipped"), strict=True)

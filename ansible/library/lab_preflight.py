@@ -10,8 +10,26 @@ description:
   - Changes nothing. Collects every problem and fails with all of them at once.
 options:
   settings:
-    description: The lab's variables by name.
+    description: What may be set and is, by name.
     type: dict
+    required: true
+  specification:
+    description: The options of all roles' argument specifications.
+    type: dict
+    required: true
+  names:
+    description: All variables that there are.
+    type: list
+    elements: str
+    required: true
+  known:
+    description: Those that something reads.
+    type: list
+    elements: str
+    required: true
+  lab_name:
+    description: Name of the lab's compose project.
+    type: str
     required: true
   sources:
     description: Address of each source of software, by name.
@@ -126,6 +144,10 @@ class Preflight:
         self.problems += lab_settings.check_routes("hub_key_routes_extra", settings["hub_key_routes_extra"])
         for variable, minimum in (("lab_parallel_requests", 1), ("notebook_budget", 0.01)):
             self.problems += lab_settings.check_number(variable, settings[variable], minimum)
+        named = {line.partition("=")[0] for line in self.problems}
+        others = {name: value for name, value in settings.items() if name not in named}
+        self.problems += lab_settings.check_types(self.params["specification"], others)
+        self.problems += lab_settings.check_names(self.params["names"], self.params["known"])
 
     def check_host(self) -> None:
         if platform.machine() not in ARCHITECTURES:
@@ -157,6 +179,14 @@ class Preflight:
                 self.home,
                 f"{free} MB of disk are free, {need} MB are needed",
                 "Free some space, or choose a folder on another disk",
+            )
+        data = [name for name in ("data/postgres/16/PG_VERSION", "hub.env") if self.installed(name)]
+        if data and not self.installed("secrets.env"):
+            self.refuse(
+                "lab_home",
+                self.home,
+                f"it holds a lab's data ({data[0]}) without its secrets.env, which opens them",
+                "Bring secrets.env back from a backup, or choose another folder",
             )
         memory, need = lab_host.memory_available_mb(), self.params["minimum_memory_mb"]
         if memory < need and not os.path.exists(f"{self.home}/run/hub/supervisor.pid"):
@@ -220,7 +250,7 @@ class Preflight:
     def choose_subnet(self) -> str:
         wanted = str(self.settings["hub_subnet"])
         networks = lab_docker.networks(self.engine.cli) if self.engine.version else {}
-        own = networks.pop(f"{self.settings['lab_name']}_hub", [])
+        own = networks.pop(f"{self.params['lab_name']}_hub", [])
         if wanted != "auto":
             subnet, reason = wanted, "chosen by hub_subnet"
             for name, there in lab_subnet.overlapping(wanted, networks):
@@ -284,7 +314,14 @@ class Preflight:
             for offset, model in list(enumerate(served))[1:]:
                 ports[f"runtime_port+{offset} (for {model})"] = int(settings["runtime_port"]) + offset
         self.problems += lab_settings.check_ports(ports, self.root)
-        published = lab_docker.published_ports(self.engine.cli, settings["lab_name"]) if self.engine.version else set()
+        ephemeral = lab_host.ephemeral_ports()
+        for variable, value in ports.items():
+            if int(value) in ephemeral:
+                why = f"Linux gives the ports {ephemeral.start} to {ephemeral.stop - 1} to outgoing connections"
+                self.refuse(variable, int(value), why, f"Choose another port: -e {variable.partition('+')[0]}=…")
+        published = (
+            lab_docker.published_ports(self.engine.cli, self.params["lab_name"]) if self.engine.version else set()
+        )
         for variable, value in ports.items():
             if int(value) in published:
                 continue
@@ -380,6 +417,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "settings": {"type": "dict", "required": True},
+            "specification": {"type": "dict", "required": True},
+            "names": {"type": "list", "elements": "str", "required": True},
+            "known": {"type": "list", "elements": "str", "required": True},
+            "lab_name": {"type": "str", "required": True},
             "sources": {"type": "dict", "required": True},
             "minimum_disk_mb": {"type": "int", "required": True},
             "minimum_memory_mb": {"type": "int", "required": True},

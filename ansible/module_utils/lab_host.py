@@ -192,6 +192,12 @@ def probe_sources(urls: dict[str, str]) -> dict[str, bool]:
     return {name: answered.get(name, False) for name in urls}
 
 
+def ephemeral_ports() -> range:
+    """The ports that the kernel takes for outgoing connections, so that a service may find its own one taken."""
+    first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    return range(int(first), int(last) + 1)
+
+
 def can_bind(address: str, port: int) -> bool:
     """Whether a server could listen here now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

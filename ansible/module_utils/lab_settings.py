@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 HOME = re.compile(r"/[A-Za-z0-9._/-]+")
@@ -16,11 +19,37 @@ HUB_IMAGES = ("auto", "pull", "build")
 DIGEST = re.compile(r"(sha256:[0-9a-f]{64})?")
 RUNTIMES = ("auto", "ollama", "llama_cpp")
 GGUF_SOURCES = ("wheel", "file", "url")
+# Nobody else's variables begin like this; others count as misspelt only where they are close to a known name.
+OWN_PREFIXES = ("lab_", "hub_", "gateway_", "notebook_", "genailab")
+ALIKE = 0.85  # of difflib's ratio: a letter more, less or exchanged
 
 
 def problem(variable: str, value: object, what: str, remedy: str) -> str:
     """One line in the form that every refusal has."""
     return f"{variable}={value!r}: {what}. {remedy}"
+
+
+def check_names(names: list[str], known: list[str]) -> list[str]:
+    """Every variable of the lab is one that something reads."""
+    problems = []
+    for name in sorted(set(names) - set(known)):
+        nearest = difflib.get_close_matches(name, known, 1)
+        if name.startswith(OWN_PREFIXES) or difflib.get_close_matches(name, known, 1, ALIKE):
+            remedy = f"Did you mean {nearest[0]}?" if nearest else "ansible/roles/*/README.md lists what there is"
+            problems.append(f"{name}: no such variable. {remedy}")
+    return problems
+
+
+def check_types(specification: dict[str, dict], given: dict[str, object]) -> list[str]:
+    """Values are of the types, and among the choices, that the roles' specifications name."""
+    problems = []
+    for name in sorted(specification.keys() & given.keys()):
+        option = {key: value for key, value in specification[name].items() if key not in ("description", "default")}
+        result = ArgumentSpecValidator({name: option}).validate({name: given[name]})
+        for message in result.error_messages:
+            why = f"not of type {option['type']}" if "unable to convert" in message else message
+            problems.append(problem(name, given[name], why, "See the page of its role, ansible/roles/*/README.md"))
+    return problems
 
 
 def check_choice(variable: str, value: object, allowed: tuple[str, ...]) -> list[str]:

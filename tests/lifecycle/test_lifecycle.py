@@ -10,19 +10,6 @@ from tests.support.lab import Lab, changes, playbook
 pytestmark = pytest.mark.lab
 
 
-def test_a_second_run_changes_nothing_and_keeps_an_edited_notebook(lab: Lab):
-    notebook = lab.notebooks / "chat.ipynb"
-    shipped = notebook.read_bytes()
-    notebook.write_bytes(shipped + b"\n")
-    try:
-        run = playbook("site", lab.variables)
-        assert run.returncode == 0, run.stdout[-6000:]
-        assert changes(run) == 0, run.stdout
-        assert notebook.read_bytes() == shipped + b"\n"
-    finally:
-        notebook.write_bytes(shipped)
-
-
 def test_check_mode_passes_on_a_fresh_host_and_makes_nothing(lab_folder: Path):
     home = lab_folder / "virgin"
     run = playbook("site", lab_variables(home), "--check")

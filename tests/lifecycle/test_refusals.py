@@ -38,6 +38,18 @@ def test_wrong_variables_are_named_all_at_once(lab: Lab):
     assert "lab_models[mine].llama_cpp.sha256=None: no sha256 digest" in words
 
 
+def test_a_wrong_value_for_any_role_is_named_before_anything_is_touched(lab_folder: Path):
+    numbers = ["database_max_connections", "gateway_silence_timeout", "hub_start_timeout", "llama_cpp_threads"]
+    numbers += ["models_retries", "ollama_start_timeout", "smoke_timeout", "supervisor_stop_timeout"]
+    wrong = dict.fromkeys([*numbers, "usage_refresh_seconds"], "abc")
+    words = refused(lab_variables(lab_folder / "never") | wrong | {"docker_packages_from": "abc", "hubport": 4100})
+    for name in wrong:
+        assert f"{name}='abc': not of type int" in words
+    assert "docker_packages_from='abc': value of docker_packages_from must be one of" in words
+    assert "hubport: no such variable. Did you mean hub_port?" in words
+    assert not (lab_folder / "never").exists()
+
+
 def test_a_model_file_that_is_not_there_is_named(lab: Lab):
     model = {"name": "mine", "context": 2048, "llama_cpp": {"file": "/nonexistent/mine.gguf"}}
     words = refused(lab.variables | {"lab_models": [model]})

@@ -66,8 +66,12 @@ def test_down_leaves_no_process_and_up_again_needs_no_network_loses_no_row_and_m
     assert status(lab, lab.notebook_key, "/key/generate", {}) == 403, "the notebooks' key may not make any"
     assert status(lab, lab.notebook_key, "/v1/models") == 200
     psycopg2.connect(lab.reader_url.replace("+psycopg2", "")).close()
+    notebook = lab.notebooks / "chat.ipynb"
+    edited = notebook.read_bytes() + b"\n"
+    notebook.write_bytes(edited)
     again = playbook("site", variables, **NO_NETWORK)
     assert changes(again) == 0, again.stdout
+    assert notebook.read_bytes() == edited
 
 
 @pytest.mark.parametrize("answer", ["no", ""])

@@ -10,6 +10,8 @@ import yaml
 
 from tests.support.lab import ROOT
 
+# What playbooks and roles name by `tasks_from`; other files are parts of these.
+ENTRY_POINTS = {"main", "install", "run", "stop", "remove", "config", "rights"}
 ROLES = sorted((ROOT / "ansible/roles").iterdir())
 
 
@@ -25,6 +27,18 @@ def test_defaults_are_those_of_the_specification(role) -> None:
 def test_variables_carry_the_roles_name(role) -> None:
     defaults = yaml.safe_load((role / "defaults/main.yml").read_text()) or {}
     assert all(name.startswith(f"{role.name}_") for name in defaults)
+
+
+def test_every_entry_point_has_a_specification_and_preflight_knows_all_roles() -> None:
+    settings = []
+    for role in ROLES:
+        specified = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+        used = {path.stem for path in (role / "tasks").glob("*.yml")} & ENTRY_POINTS
+        assert used <= set(specified), role.name
+        assert all(specified[entry] == specified["main"] for entry in used), role.name
+        settings += [role.name] if specified["main"].get("options") else []
+    known = yaml.safe_load((ROOT / "ansible/roles/preflight/vars/main.yml").read_text())["preflight_of"]
+    assert known == settings
 
 
 def test_pages_are_up_to_date() -> None:

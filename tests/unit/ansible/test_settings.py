@@ -116,3 +116,24 @@ def test_a_web_origin_is_scheme_host_and_port(origin):
 def test_sound_web_origins_pass():
     assert lab_settings.check_origins([]) == []
     assert lab_settings.check_origins(["https://chat.example.org", "http://127.0.0.1:8888"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("hubport", "hub_port"), ("hub_prot", "hub_port"), ("gateway_silence", "gateway_silence_timeout")],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(name, nearest):
+    known = ["hub_port", "lab_home", "gateway_silence_timeout"]
+    assert lab_settings.check_names([name, *known], known) == [f"{name}: no such variable. Did you mean {nearest}?"]
+
+
+def test_other_peoples_variables_are_left_alone():
+    assert lab_settings.check_names(["docker_users", "ansible_user", "outside"], ["hub_port", "docker_packages"]) == []
+
+
+def test_a_value_of_a_wrong_type_or_choice_is_named():
+    specification = {"a_timeout": {"type": "int"}, "b_kind": {"type": "str", "choices": ["x", "y"]}}
+    timeout, kind = lab_settings.check_types(specification, {"a_timeout": "abc", "b_kind": "z"})
+    assert timeout.startswith("a_timeout='abc': not of type int")
+    assert kind.startswith("b_kind='z': value of b_kind must be one of: x, y")
+    assert lab_settings.check_types(specification, {"a_timeout": "5", "other": 1}) == []
