@@ -13,13 +13,10 @@ import pytest
 
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
-from tests.doubles.runtime import model_file, runtime_python
 from tests.host.machine import Machine, engine_answers, start_machine
 from tests.support.folders import lab_folder
 from tests.support.lab import ROOT
 
-# Not below /tmp or /var/tmp: a service with a temporary folder of its own does not see these.
-DOUBLE = "/opt/double"
 NAMES = ("mirror-one.test", "mirror-two.test")
 
 
@@ -46,7 +43,7 @@ class Site:
 
     def publish(self, version: str, *, broken: bool = False) -> None:
         """Put a release into the mirror."""
-        build(self.mirror.root, Path(DOUBLE) / "bin" / "python", version, broken=broken)
+        build(self.mirror.root, version, broken=broken, python="/usr/bin/python3")
 
 
 @pytest.fixture(scope="package")
@@ -54,13 +51,12 @@ def site() -> Iterator[Site]:
     if not engine_answers():
         pytest.skip("needs a Docker engine and debootstrap")
     with lab_folder() as root:
-        python = runtime_python(root)
-        machine = start_machine(root.name, {python.parent.parent: DOUBLE}, NAMES)
+        machine = start_machine(root.name, NAMES)
         try:
             mirrored = root / "mirror"
             mirrored.mkdir()
             with Mirror(mirrored, address=machine.bridge, names=NAMES) as mirror:
-                mirror.registry.add("smollm2:135m", model_file(python))
+                mirror.registry.add("smollm2:135m")
                 variables = {
                     "lab_manager": "systemd",
                     "lab_source": str(ROOT),

@@ -13,11 +13,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
-from tests.doubles.runtime import model_file, runtime_python
 from tests.host.machine import FOLDER, build_images, docker, start_machine
 from tests.support.lab import ROOT, free_ports, wait_until
 from tests.support.registry import registry, start_registry
@@ -25,7 +23,6 @@ from tests.support.registry import registry, start_registry
 SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "containers")
 NAME = f"genailabs-molecule-{SCENARIO}"
 STATE = FOLDER / SCENARIO
-DOUBLE = "/opt/double"
 NAMES = ("mirror-one.test", "mirror-two.test")
 TAGS = ("tinyllama:1.1b", "qwen2.5:0.5b", "phi:latest", "smollm2:135m")
 VOLUMES = ("/var/lib/docker", "/var/lib/containerd")  # an engine in the container needs file systems of its own
@@ -44,12 +41,11 @@ def publish(images: dict[str, str], port: int) -> None:
 
 def serve_mirror(address: str) -> None:
     """Serve releases and models until the process is ended; say where in a file."""
-    python = runtime_python(STATE)
     (STATE / "mirror").mkdir()
     with Mirror(STATE / "mirror", address=address, names=NAMES) as mirror:
         for tag in TAGS:
-            mirror.registry.add(tag, model_file(python))
-        build(mirror.root, Path(DOUBLE) / "bin" / "python", "0.32.15")
+            mirror.registry.add(tag)
+        build(mirror.root, python="/usr/bin/python3")
         (STATE / "mirror.url").write_text(mirror.url)
         signal.pause()
 
@@ -61,8 +57,7 @@ def up() -> None:
     [port] = free_ports(1)
     if SCENARIO in PULLING:
         publish(build_images(), port)
-    python = runtime_python(STATE)
-    machine = start_machine(NAME, {python.parent.parent: DOUBLE}, NAMES, volumes=VOLUMES)
+    machine = start_machine(NAME, NAMES, volumes=VOLUMES)
     module = [sys.executable, "-m", "tests.host.scenario", "mirror", machine.bridge]
     processes = [subprocess.Popen(module, cwd=ROOT, start_new_session=True)]
     if SCENARIO in PULLING:
