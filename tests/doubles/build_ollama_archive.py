@@ -11,7 +11,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tests.doubles import ollama
+from tests.doubles import ollama_store
+from tests.doubles.ollama import VERSION
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 ARCHIVE = f"ollama-linux-{ARCHITECTURE}.tar.zst"
@@ -27,13 +28,14 @@ def service_python() -> str:
 
 def members(python: str) -> dict[str, bytes]:
     """The archive's files."""
-    recordings = {path.name: path.read_bytes() for path in ollama.RECORDINGS.glob("*.json")}
-    script = f'#!/bin/sh\nexec "{python}" -I "$(dirname "$(dirname "$0")")/lib/ollama/ollama.py" "$@"\n'
+    script = '#!/bin/sh\nlib="$(dirname "$(dirname "$0")")/lib/ollama"\nexport PYTHONPATH="$lib"\n'
+    script += f'exec "{python}" "$lib/tests/doubles/ollama.py" "$@"\n'
+    folder = Path(ollama_store.__file__).parent
+    files = [folder / "ollama.py", folder / "ollama_store.py", *ollama_store.RECORDINGS.glob("*.json")]
     return {
         "bin/ollama": script.encode(),
-        "lib/ollama/ollama.py": Path(ollama.__file__).read_bytes(),
         "lib/ollama/llama-server": RUNNER,
-        **{f"lib/ollama/recordings/{name}": content for name, content in recordings.items()},
+        **{f"lib/ollama/tests/doubles/{path.relative_to(folder)}": path.read_bytes() for path in files},
     }
 
 
@@ -52,7 +54,7 @@ def publish(folder: Path, version: str, files: dict[str, bytes]) -> None:
     (release / "sha256sum.txt").write_text(f"{hashlib.sha256(packed).hexdigest()}  ./{ARCHIVE}\n")
 
 
-def build(folder: Path, version: str = ollama.VERSION, *, broken: bool = False, python: str = "") -> None:
+def build(folder: Path, version: str = VERSION, *, broken: bool = False, python: str = "") -> None:
     """Write a release of the double below `folder`.
 
     Args:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.doubles import ollama
+from tests.doubles import ollama_store
 
 _CHUNK = 64 * 1024
 # What an nginx says whose registry is away.
@@ -26,7 +26,7 @@ BAD_GATEWAY = """<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>
 @functools.cache
 def weights() -> bytes:
     """The one model file, which only the double takes for a model; not compressible, so that disks really hold it."""
-    return ollama.MAGIC + random.Random(1).randbytes(4_000_000)
+    return ollama_store.MAGIC + random.Random(1).randbytes(4_000_000)
 
 
 def digest_of(content: bytes) -> str:
@@ -78,14 +78,14 @@ class RegistryContent:
             for kind, content in contents.items()
         ]
         self.blobs |= {digest_of(content): content for content in contents.values()}
-        manifest = {"schemaVersion": 2, "mediaType": ollama.MANIFEST, "config": config, "layers": layers}
+        manifest = {"schemaVersion": 2, "mediaType": ollama_store.MANIFEST, "config": config, "layers": layers}
         self.manifests[name] = json.dumps(manifest).encode()
         return hashlib.sha256(self.manifests[name]).hexdigest()
 
     def place(self, name: str, models: Path) -> None:
         """Write a published model's files into a models' folder."""
-        store = ollama.Store(models)
-        for blob in ollama.blobs_of(self.manifests[name]):
+        store = ollama_store.Store(models)
+        for blob in ollama_store.blobs_of(self.manifests[name]):
             store.blob(blob["digest"]).write_bytes(self.blobs[blob["digest"]])
         store.write(name, self.manifests[name])
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.doubles.mirror import Faults, Mirror
-from tests.doubles.ollama import RECORDINGS, Ollama, recorded
+from tests.doubles.ollama import Ollama
+from tests.doubles.ollama_store import RECORDINGS, recorded
 from tests.support.lab import free_ports
 
 # The models that the recordings ask for, wherever they came from.

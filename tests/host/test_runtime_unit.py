@@ -189,7 +189,7 @@ def test_a_vendors_unit_stays_as_it_is(site: Site, folder: str) -> None:
 
 def test_systemd_takes_over_from_supervisor(site: Site) -> None:
     assert succeeded(site.play(lab_manager="supervisor")) > 0
-    assert site.machine.run("pgrep", "-u", "genailab", "-f", "lib/ollama/ollama.py").split()
+    assert site.machine.run("pgrep", "-u", "genailab", "-f", "doubles/ollama.py").split()
     assert site.machine.shell(f"ls -d {BASE}*", check=False) == ""
     assert succeeded(site.roles()) > 0
     wait_until(lambda: not site.machine.run("pgrep", "-f", "hub.conf", check=False), 20, "the end of its supervisord")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.mirror import RegistryContent, digest_of, weights
-from tests.doubles.ollama import MANIFEST, Ollama
+from tests.doubles.ollama import Ollama
+from tests.doubles.ollama_store import MANIFEST
 from tests.support.lab import ROOT, free_ports, wait_until
 from tests.support.modules import run_module
 from tests.support.registry import program, registry

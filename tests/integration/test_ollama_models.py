@@ -175,7 +175,7 @@ def test_a_tampered_download_is_tried_twice_and_leaves_nothing(lab: Lab) -> None
 
 
 def test_a_full_disk_is_named_and_given_back(lab: Lab) -> None:
-    lab.server.pull_ends = "pull_disk_full"
+    lab.server.puller.ends = "pull_disk_full"
     result = lab.run(PHI)
     assert result["msg"].startswith("The model phi (phi:latest): ")
     assert "is full; what was brought of it was removed. Make room there." in result["msg"]
@@ -190,7 +190,7 @@ def test_a_full_disk_is_named_and_given_back(lab: Lab) -> None:
 def test_a_pull_that_was_interrupted_leaves_what_the_next_one_goes_on_with(
     lab: Lab, recording: str, words: str
 ) -> None:
-    lab.server.pull_ends = recording
+    lab.server.puller.ends = recording
     assert words in json.dumps(lab.run(PHI))
     assert len(list(lab.blobs.glob("*-partial*"))) == 2
 
