@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import lab_variables
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
-from tests.support.lab import Lab, playbook, wait_until
+from tests.support.lab import Lab, playbook
 
 pytestmark = pytest.mark.lab
 MODELS = [
@@ -86,22 +86,24 @@ def test_an_answer_cut_by_a_killed_runtime_is_an_error_and_the_runtime_comes_bac
         data=json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {ollama.notebook_key}", "Content-Type": "application/json"},
     )
-    lines = []
+    lines, before = [], set()
     with urllib.request.urlopen(request, timeout=60) as answer:
         for line in answer:
             if line.startswith(b"data: "):
                 lines.append(line)
                 if len(lines) == 5:
+                    before = servers(ollama)
                     ollama.kill("runtime")
     assert b"data: [DONE]" not in b"".join(lines)
     assert b'"error"' in lines[-1]
     ollama.wait_ready(60)
-    wait_until(lambda: len(servers(ollama)) == 1, 30, "no model process of the killed server is left")
+    assert len(before) == 2, "the server and its model's process"
+    assert not before & servers(ollama), "the model process of the killed server is left"
 
 
-def servers(lab: Lab) -> list[str]:
-    """The programs of Ollama and of its loaded models that run for the lab."""
-    return [command for command in lab.processes().values() if "/lib/ollama/" in command]
+def servers(lab: Lab) -> set[int]:
+    """The processes of Ollama and of its loaded models."""
+    return {process for process, command in lab.processes().items() if "/lib/ollama/" in command}
 
 
 def test_a_runtime_that_is_down_gives_that_reason_and_recovers_by_itself(ollama: Lab):
