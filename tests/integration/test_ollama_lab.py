@@ -97,7 +97,7 @@ def test_an_answer_cut_by_a_killed_runtime_is_an_error_and_the_runtime_comes_bac
     assert b"data: [DONE]" not in b"".join(lines)
     assert b'"error"' in lines[-1]
     ollama.wait_ready(60)
-    assert len(before) == 2, "the server and its model's process"
+    assert len(before) > 1, "the server and its models' processes"
     assert not before & servers(ollama), "the model process of the killed server is left"
 
 
