@@ -87,7 +87,6 @@ sources:
 
 import ctypes.util
 import dataclasses
-import importlib.util
 import os
 import platform
 import shutil
@@ -354,13 +353,12 @@ class Preflight:
                 "llama.cpp needs the library libgomp, which is not here",
                 "Install it, on Debian and Ubuntu: apt-get install libgomp1",
             )
-        unpacks = shutil.which("zstd") or importlib.util.find_spec("zstandard")
-        if runtime == "ollama" and not unpacks and not self.installed("ollama/*/bin/ollama"):
+        if runtime == "ollama" and not shutil.which("zstd") and not self.installed("ollama/*/bin/ollama"):
             self.refuse(
                 "lab_runtime",
                 runtime,
                 "its archive needs the program zstd, which is not here",
-                "Install it, on Debian and Ubuntu: apt-get install zstd",
+                "Install it, on Debian and Ubuntu: apt-get install zstd; or choose -e lab_runtime=llama_cpp",
             )
 
     def check_runtime_models(self, runtime: str) -> None:

@@ -59,6 +59,10 @@ options:
     description: Attempts after the first.
     type: int
     default: 3
+  retry_pause:
+    description: Seconds before the second attempt; twice as many before each further one.
+    type: float
+    default: 2
   progress_log:
     description: File that gets lines of progress.
     type: path
@@ -270,7 +274,12 @@ class Catalogue:
         progress.say(f"pulling from {self.registry.url}")
         try:
             self.server.pull(
-                source, self.registry.insecure, self.params["stall_timeout"], self.params["retries"], progress
+                source,
+                self.registry.insecure,
+                self.params["stall_timeout"],
+                self.params["retries"],
+                self.params["retry_pause"],
+                progress,
             )
         except SourceError as error:
             raise SourceError(f"{self.registry.url}: {error}") from error
@@ -374,6 +383,7 @@ def main() -> None:
             "warm_up": {"type": "bool", "default": False},
             "stall_timeout": {"type": "int", "default": 60},
             "retries": {"type": "int", "default": 3},
+            "retry_pause": {"type": "float", "default": 2},
             "progress_log": {"type": "path"},
         },
         supports_check_mode=True,

@@ -9,7 +9,9 @@ import contextlib
 import hashlib
 import http.client
 import json
+import re
 import time
+from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -39,6 +41,8 @@ UNREACHABLE = (
     "max retries exceeded",
     "EOF",
 )
+# A registry, or a proxy before it, that is busy or away; Ollama gives the status and the whole page that came with it.
+AWAY = re.compile(r"(?:^|: )(429|50[0234]): ")
 MISMATCH = "digest mismatch"
 NO_SPACE = "no space left"
 # Another attempt ends the same.
@@ -174,7 +178,7 @@ class Ollama:
         """Let a model go from memory as soon as nobody uses it."""
         self.call("POST", "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
 
-    def pull(self, name: str, insecure: bool, stall_s: float, retries: int, progress: Progress) -> None:
+    def pull(self, name: str, insecure: bool, stall_s: float, retries: int, pause_s: float, progress: Progress) -> None:
         """Pull a model; an attempt that stalls or fails is followed by another, which goes on where it ended.
 
         Args:
@@ -182,6 +186,7 @@ class Ollama:
             insecure: Whether plain HTTP is allowed.
             stall_s: Seconds without a further byte after which an attempt is given up.
             retries: Attempts after the first.
+            pause_s: Seconds before the second attempt; twice as many before each further one.
             progress: Gets the figures.
 
         Raises:
@@ -192,7 +197,9 @@ class Ollama:
         error: Exception = ModelError("no attempt")
         for attempt in range(retries + 1):
             if attempt:
-                progress.say(f"attempt {attempt + 1}: {error}")
+                pause = pause_s * 2 ** (attempt - 1)
+                progress.say(f"attempt {attempt + 1} in {pause:g} s: {error}")
+                time.sleep(pause)
             try:
                 self._pull(name, insecure, stall_s, progress)
                 return
@@ -235,6 +242,9 @@ class Ollama:
         if "error" not in last:
             raise ModelError("Ollama ended the pull without a result. See the service's log.")
         words = last["error"]
+        away = AWAY.search(words)
+        if away:
+            raise SourceError(f"the registry answers {away[1]} {HTTPStatus(int(away[1])).phrase}")
         if any(sign in words for sign in UNREACHABLE):
             raise SourceError(words)
         raise RefusedError(" ".join([words, *(text for sign, text in REMEDIES.items() if sign in words)]))

@@ -18,14 +18,11 @@ import pytest
 from tests.conftest import lab_variables
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
-from tests.doubles.runtime import model_file, runtime_python
 from tests.hosts.machine import Machine, build_images, engine_answers, start_machine
 from tests.hosts.moving import Moving
 from tests.support.folders import lab_folder as new_lab_folder
 from tests.support.lab import ROOT, Lab, playbook
 
-# Not below /tmp or /var/tmp: a service with a temporary folder of its own does not see these.
-DOUBLE = "/opt/double"
 NAMES = ("mirror-one.test", "mirror-two.test")
 
 
@@ -52,7 +49,7 @@ class Site:
 
     def publish(self, version: str, *, broken: bool = False) -> None:
         """Put a release into the mirror."""
-        build(self.mirror.root, Path(DOUBLE) / "bin" / "python", version, broken=broken)
+        build(self.mirror.root, version, broken=broken, python="/usr/bin/python3")
 
 
 @pytest.fixture(scope="package")
@@ -60,13 +57,12 @@ def site() -> Iterator[Site]:
     if not engine_answers():
         pytest.skip("needs a Docker engine and debootstrap")
     with new_lab_folder() as root:
-        python = runtime_python(root)
-        machine = start_machine(root.name, {python.parent.parent: DOUBLE}, NAMES)
+        machine = start_machine(root.name, NAMES)
         try:
             mirrored = root / "mirror"
             mirrored.mkdir()
             with Mirror(mirrored, address=machine.bridge, names=NAMES) as mirror:
-                mirror.registry.add("smollm2:135m", model_file(python))
+                mirror.registry.add("smollm2:135m")
                 variables = {
                     "lab_manager": "systemd",
                     "lab_source": str(ROOT),
@@ -93,8 +89,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="package")
 def mirrored(lab_folder: Path) -> Iterator[dict[str, object]]:
     """Settings of a lab that may download Ollama and its models, from a mirror."""
-    python = runtime_python(lab_folder)
-    build(lab_folder / "mirror", python)
+    build(lab_folder / "mirror")
     models = [
         {"name": "tinyllama", "context": 4096, "ollama": {"tag": "tinyllama:1.1b"}, "tools": True},
         {"name": "phi", "context": 2048, "ollama": {"tag": "phi:latest"}, "tools": False},
@@ -102,7 +97,7 @@ def mirrored(lab_folder: Path) -> Iterator[dict[str, object]]:
     ]
     with Mirror(lab_folder / "mirror") as mirror:
         for tag in ("tinyllama:1.1b", "phi:latest"):
-            mirror.registry.add(tag, model_file(python))
+            mirror.registry.add(tag)
         yield lab_variables(lab_folder / "lab") | {
             "lab_runtime": "auto",
             "lab_models": models,

@@ -185,19 +185,17 @@ class Machine:
         docker("rm", "-f", "-v", self.name)
 
 
-def start_machine(name: str, mounts: dict[Path, str], hosts: tuple[str, ...], volumes: tuple[str, ...] = ()) -> Machine:
+def start_machine(name: str, hosts: tuple[str, ...], volumes: tuple[str, ...] = ()) -> Machine:
     """Start a host.
 
     Args:
         name: Name of its container.
-        mounts: Folders of this machine that the host can read, and where.
         hosts: Names for the address of the engine's bridge, as the host knows them.
         volumes: Folders on file systems of their own.
     """
     options = [word for host in hosts for word in ("--add-host", f"{host}:host-gateway")]
     options += [word for volume in volumes for word in ("-v", volume)]
-    for source, target in {**mounts, Path(AUTHORITIES): AUTHORITIES}.items():
-        options += ["-v", f"{source}:{target}:ro"]
+    options += ["-v", f"{AUTHORITIES}:{AUTHORITIES}:ro"]
     docker("run", "-d", "--name", name, "--hostname", "labhost", *FLAGS, *options, image())
     machine = Machine(name)
     machine.wait_booted()

@@ -1,35 +1,28 @@
-"""The host and the outside world of Molecule's scenarios: `python -m tests.hosts.scenario up|down`.
+"""The host and the outside world of Molecule's scenario: `python -m tests.hosts.scenario up|down`.
 
-The outside world is a mirror with a release of the Ollama double and its models and, for the scenarios that pull
-images, a registry with the hub's (built here: the official ones stand behind names that only the internet has). Both
-listen on the engine's bridge. Each scenario has its own, so that several can run at the same time.
+The outside world is a mirror with a release of the Ollama double and its models, and a registry with the hub's images
+(built here: the official ones stand behind names that only the internet has). Both listen on the engine's bridge.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.doubles.build_ollama_archive import build
 from tests.doubles.mirror import Mirror
-from tests.doubles.runtime import model_file, runtime_python
 from tests.hosts.machine import FOLDER, build_images, docker, start_machine
 from tests.support.lab import ROOT, free_ports, wait_until
 from tests.support.registry import registry, start_registry
 
-SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "containers")
-NAME = f"genailabs-molecule-{SCENARIO}"
-STATE = FOLDER / SCENARIO
-DOUBLE = "/opt/double"
+NAME = "genailabs-molecule-containers"
+STATE = FOLDER / "containers"
 NAMES = ("mirror-one.test", "mirror-two.test")
 TAGS = ("tinyllama:1.1b", "qwen2.5:0.5b", "phi:latest", "smollm2:135m")
 VOLUMES = ("/var/lib/docker", "/var/lib/containerd")  # an engine in the container needs file systems of its own
-PULLING = ("containers", "role-images", "role-hub")
 
 
 def publish(images: dict[str, str], port: int) -> None:
@@ -44,12 +37,11 @@ def publish(images: dict[str, str], port: int) -> None:
 
 def serve_mirror(address: str) -> None:
     """Serve releases and models until the process is ended; say where in a file."""
-    python = runtime_python(STATE)
     (STATE / "mirror").mkdir()
     with Mirror(STATE / "mirror", address=address, names=NAMES) as mirror:
         for tag in TAGS:
-            mirror.registry.add(tag, model_file(python))
-        build(mirror.root, Path(DOUBLE) / "bin" / "python", "0.32.15")
+            mirror.registry.add(tag)
+        build(mirror.root, python="/usr/bin/python3")
         (STATE / "mirror.url").write_text(mirror.url)
         signal.pause()
 
@@ -59,14 +51,11 @@ def up() -> None:
     down()
     STATE.mkdir(parents=True)
     [port] = free_ports(1)
-    if SCENARIO in PULLING:
-        publish(build_images(), port)
-    python = runtime_python(STATE)
-    machine = start_machine(NAME, {python.parent.parent: DOUBLE}, NAMES, volumes=VOLUMES)
+    publish(build_images(), port)
+    machine = start_machine(NAME, NAMES, volumes=VOLUMES)
     module = [sys.executable, "-m", "tests.hosts.scenario", "mirror", machine.bridge]
     processes = [subprocess.Popen(module, cwd=ROOT, start_new_session=True)]
-    if SCENARIO in PULLING:
-        processes.append(start_registry(STATE, port, machine.bridge, start_new_session=True))
+    processes.append(start_registry(STATE, port, machine.bridge, start_new_session=True))
     (STATE / "processes").write_text(" ".join(str(process.pid) for process in processes))
     wait_until((STATE / "mirror.url").exists, 60, "mirror")
     url = (STATE / "mirror.url").read_text()

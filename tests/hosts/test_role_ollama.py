@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.build_ollama_archive import build
+from tests.doubles.build_ollama_archive import build, publish, service_python
 from tests.doubles.mirror import Faults, Mirror
-from tests.doubles.ollama_process import free_port
-from tests.doubles.runtime import model_file, runtime_python
+from tests.support.lab import Lab, free_ports
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = [
@@ -29,11 +28,6 @@ NEW = {"name": "qwen2.5", "context": 2048, "ollama": {"tag": "qwen2.5:0.5b"}}
 
 
 ROLES = str(Path(__file__).with_name("role_ollama"))
-
-
-def service_python() -> str:
-    """An interpreter that the services' account can run."""
-    return "/usr/bin/python3" if os.geteuid() == 0 else sys.executable
 
 
 @dataclass
@@ -54,8 +48,7 @@ class Site:
 
     home: Path
     mirror: Mirror
-    model: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_ports(1)[0])
 
     def play(self, *options: str, playbook: Path | None = None, **variables: Any) -> Play:
         """Run the roles with what they stand on."""
@@ -93,13 +86,11 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(folder: Path) -> Iterator[Site]:
-    python = runtime_python(folder)
-    build(folder / "mirror", python)
+    build(folder / "mirror")
     with Mirror(folder / "mirror") as mirror:
-        model = model_file(python)
         for name in ("tinyllama:1.1b", "phi:latest", "qwen2.5:0.5b"):
-            mirror.registry.add(name, model)
-        site = Site(folder / "lab", mirror, model)
+            mirror.registry.add(name)
+        site = Site(folder / "lab", mirror)
         checked = site.play("--check")
         assert checked.code == 0, checked.output
         assert not site.home.exists()
@@ -125,120 +116,76 @@ def test_models_have_the_catalogues_tags_and_answer(site: Site) -> None:
 
 
 def test_nothing_runs_as_root(site: Site) -> None:
-    listening = [
-        path
-        for path in Path("/proc").glob("[0-9]*")
-        if _environment(path).get("LAB_SERVICE", "").startswith(f"{site.home}:")
-    ]
-    assert listening
+    processes = Lab(site.home).processes()
+    assert processes
     if os.geteuid() == 0:
-        assert 0 not in {path.stat().st_uid for path in listening}
-
-
-def _environment(process: Path) -> dict[str, str]:
-    try:
-        pairs = (process / "environ").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return {}
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        assert 0 not in {Path(f"/proc/{process}").stat().st_uid for process in processes}
 
 
 def test_a_second_run_changes_nothing_and_asks_nobody(site: Site) -> None:
+    site.mirror.registry.add("phi:latest", context=1024)
+    before = site.digests()
     site.mirror.requests.clear()
     again = site.play()
     assert (again.code, again.changed) == (0, 0), again.output
     assert site.mirror.requests == []
-
-
-def test_an_update_is_pulled_when_asked_for_alone(site: Site) -> None:
-    before = site.digests()
-    published = site.mirror.registry.add("phi:latest", site.model, context=1024)
-    assert site.roles().changed == 0
     assert site.digests() == before
-    updated = site.roles(models_update=True)
-    assert updated.code == 0, updated.output
-    assert site.digests() == {**before, "phi:latest": published}
-    assert site.roles(models_update=True).changed == 0
 
 
-def test_a_wrong_checksum_is_refused_and_leaves_the_running_version_alone(site: Site) -> None:
-    before = site.request("GET", "/api/version")
-    build(site.mirror.root, runtime_python(site.home.parent), version="9.9.9")
-    site.mirror.faults = Faults(wrong_checksums=True)
-    failed = site.roles(ollama_version="9.9.9")
-    assert failed.code != 0
-    assert "differs from its published checksum" in failed.output
-    assert not (site.home / "ollama" / "9.9.9").exists()
-    assert list((site.home / "downloads").iterdir()) == []
-    assert site.request("GET", "/api/version") == before
-    assert site.roles().changed == 0
-
-
-def test_a_release_without_checksums_is_refused(site: Site) -> None:
-    site.mirror.faults = Faults(missing=["sha256sum.txt"])
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        (Faults(wrong_checksums=True), "did not match 0000"),
+        (Faults(missing=["sha256sum.txt"]), "/v9.9.8/sha256sum.txt HTTP Error 404"),
+        (Faults(), "bin/ollama) is absent"),
+    ],
+    ids=["another checksum", "no checksum", "no Ollama in it"],
+)
+def test_a_release_that_is_not_sound_is_refused_and_leaves_nothing(site: Site, faults: Faults, words: str) -> None:
+    publish(site.mirror.root, "9.9.8", {"readme": b""})
+    site.mirror.faults = faults
     failed = site.roles(ollama_version="9.9.8")
     assert failed.code != 0
-    assert f"{site.mirror.url}/v9.9.8/sha256sum.txt does not answer: HTTP Error 404" in failed.output
-
-
-def test_an_unknown_model_names_the_entry(site: Site) -> None:
-    failed = site.roles(lab_models=[*ENTRIES, {"name": "typo", "context": 2048, "ollama": {"tag": "tinylama:1.1b"}}])
-    assert failed.code != 0
-    assert "The model typo (tinylama:1.1b): " in failed.output
-    assert "has no model of that name and tag. Correct ollama.tag" in failed.output
+    assert "Ollama 9.9.8 cannot be installed: " in failed.output
+    assert words in failed.output
+    assert [path.name for path in (site.home / "ollama").iterdir()] == ["0.32.15"]
+    assert list((site.home / "downloads").iterdir()) == []
+    assert site.request("GET", "/api/version") == {"version": "0.32.15"}
 
 
 def test_a_model_whose_source_is_silent_is_reported_and_the_others_serve(site: Site) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
     run = site.roles(lab_models=[*ENTRIES, NEW], ollama_registry_url=nobody)
     assert (run.code, run.changed) == (0, 0), run.output
     assert "available=tinyllama,phi missing=qwen2.5" in run.output
     assert f"qwen2.5 is not available from here: {nobody} does not answer" in run.output
 
 
-def test_a_stalled_download_is_cut_and_resumed(site: Site) -> None:
-    blob = max(site.mirror.registry.blobs, key=lambda digest: isinstance(site.mirror.registry.blobs[digest], Path))
-    path = site.home / "models" / "ollama" / "blobs" / blob.replace(":", "-")
-    os.truncate(path, 1_000_000)
-    site.mirror.faults = Faults(freeze_blob=4, freeze_after=20_000_000)
-    run = site.roles(models_stall_timeout=2)
-    assert run.code == 0, run.output
-    assert "tinyllama:1.1b: attempt 2: no further byte in 2 s" in run.output
-    assert path.stat().st_size == site.model.stat().st_size
-    assert site.roles().changed == 0
-
-
 def test_a_version_that_does_not_start_is_taken_back(site: Site) -> None:
-    build(site.mirror.root, runtime_python(site.home.parent), version="9.9.7", broken=True)
+    build(site.mirror.root, "9.9.7", broken=True)
     failed = site.roles(ollama_version="9.9.7", ollama_start_timeout=5)
     assert failed.code != 0
     assert "Ollama 9.9.7 failed its health check, so Ollama 0.32.15 was put back." in failed.output
     assert sorted(site.digests()) == ["phi:latest", "tinyllama:1.1b"]
     assert [path.name for path in (site.home / "ollama").iterdir()] == ["0.32.15"]
-    assert site.roles().changed == 0
 
 
-def test_a_new_version_replaces_the_running_one(site: Site) -> None:
-    build(site.mirror.root, runtime_python(site.home.parent), version="9.9.9")
-    updated = site.roles(ollama_version="9.9.9")
-    assert updated.code == 0, updated.output
-    assert sorted(path.name for path in (site.home / "ollama").iterdir()) == ["0.32.15", "9.9.9"]
-    assert site.roles(ollama_version="9.9.9").changed == 0
-    assert sorted(site.digests()) == ["phi:latest", "tinyllama:1.1b"]
-
-
-def test_files_bring_a_model_where_no_network_is_and_what_nobody_wants_goes_when_asked(site: Site) -> None:
+def test_a_new_version_serves_and_files_bring_a_model_where_no_network_is(site: Site) -> None:
+    build(site.mirror.root, "9.9.9")
     bundle = site.home.parent / "bundle"
     site.mirror.registry.place("qwen2.5:0.5b", bundle)
     settings = {
+        "ollama_version": "9.9.9",
         "lab_models": [NEW, ENTRIES[0]],
         "models_files": str(bundle),
         "models_prune": True,
         "models_verify": True,
-        "ollama_registry_url": f"http://127.0.0.1:{free_port()}",
+        "ollama_registry_url": f"http://127.0.0.1:{free_ports(1)[0]}",
     }
     run = site.roles(**settings)
     assert run.code == 0, run.output
+    assert sorted(path.name for path in (site.home / "ollama").iterdir()) == ["0.32.15", "9.9.9"]
+    assert any("/9.9.9/" in command for command in Lab(site.home).processes().values())
     assert "available=qwen2.5,tinyllama missing=" in run.output
     assert "phi:latest was removed: lab_models does not name it" in run.output
     assert sorted(site.digests()) == ["qwen2.5:0.5b", "tinyllama:1.1b"]
