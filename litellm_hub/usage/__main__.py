@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 from litellm_hub.usage.connection import connect
 from litellm_hub.usage.filters import UsageFilter
 

@@ -51,7 +51,7 @@ def test_base() -> None:
     secrets = HOST.read_env(f"{HOME}/secrets.env")
     assert len(set(secrets.values())) == len(secrets) == 7
     assert min(map(len, secrets.values())) >= 32
-    HOST.run("test", "-f", f"{HOME}/lib/litellm_hub/client.py")
+    HOST.run("test", "-f", f"{HOME}/lib/litellm_hub/client/__init__.py")
 
 
 def test_supervisor() -> None:

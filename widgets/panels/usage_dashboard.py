@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 
 from litellm_hub import usage
 from litellm_hub.client import HubClient
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 from litellm_hub.usage.frames import valid_zone
 from widgets.panels import assets, usage_view
 from widgets.panels.usage_view import Choice
