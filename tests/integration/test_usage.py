@@ -13,12 +13,10 @@ import psycopg2
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from litellm_hub import rollup, usage
+from litellm_hub import usage
 from litellm_hub.usage.connection import reading
 from tests.support.usage_database import PASSWORD, ROOT, Database, make_database, make_full_database
 from tests.support.usage_truth import grouped, nearest_rank, rows, truth
-
-ZONES = ["UTC", "Asia/Kolkata", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe"]
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +26,7 @@ def database(scratch_postgres: Any, gateway_env: Any) -> Database:
 
 @pytest.fixture(scope="module")
 def rolled_up(scratch_postgres: Any, gateway_env: Any) -> Database:
-    made = make_full_database(scratch_postgres, gateway_env, "usage_rolled_up")
-    with closing(psycopg2.connect(made.owner)) as connection:
-        rollup.refresh(connection)
-    return made
+    return make_full_database(scratch_postgres, gateway_env, "usage_rolled_up", rolled_up=True)
 
 
 @pytest.fixture(scope="module", params=["from the log", "from the roll-up"])
@@ -74,7 +69,7 @@ SUMS = {name: (name, "sum") for name in ("prompt_tokens", "completion_tokens", "
 COUNTS = {"requests": ("id", "size"), "failures": ("failed", "sum"), "cache_hits": ("cached", "sum"), **SUMS}
 
 
-@pytest.mark.parametrize("by", [("model",), ("key_alias",), ("user", "model"), ()])
+@pytest.mark.parametrize("by", [("key_alias",), ("user", "model"), ()])
 def test_totals_equal_the_truth(log: Engine, by: tuple[usage.Dimension, ...]) -> None:
     happened = truth().assign(all="all")
     expected = grouped(happened, *(by or ("all",))).agg(**COUNTS, failure_rate=("failed", "mean")).reset_index()
@@ -83,8 +78,16 @@ def test_totals_equal_the_truth(log: Engine, by: tuple[usage.Dimension, ...]) ->
     assert rows(found if by else found.assign(all="all"), *keys) == rows(expected, *keys)
 
 
-@pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("grain", ["hour", "day", "week", "month"])
+@pytest.mark.parametrize(
+    ("zone", "grain"),
+    [
+        ("UTC", "hour"),
+        ("Asia/Kolkata", "day"),
+        ("Europe/Berlin", "hour"),
+        ("America/St_Johns", "week"),
+        ("Australia/Lord_Howe", "month"),
+    ],
+)
 def test_volume_equals_the_truth_on_every_clock(log: Engine, zone: str, grain: usage.Grain) -> None:
     for by in (("model",), ("user",)):
         expected = grouped(truth(zone), grain, *by).agg(**COUNTS).reset_index().rename(columns={grain: "time"})
@@ -103,7 +106,7 @@ def test_quarters_add_up_to_hours(log: Engine) -> None:
     )
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe"])
 def test_the_hour_of_the_week_is_that_of_the_clock(log: Engine, zone: str) -> None:
     expected = grouped(truth(zone), "weekday", "hour_of_day").agg(requests=("id", "size"))
     found = usage.hour_of_week(log, tz=zone).set_index(["weekday", "hour"])
@@ -111,18 +114,15 @@ def test_the_hour_of_the_week_is_that_of_the_clock(log: Engine, zone: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("report", "measure"),
-    [
-        (usage.latency, "duration"),
-        (usage.time_to_first_token, "first_token"),
-        (usage.tokens_per_second, "speed"),
-    ],
+    ("by", "grain"), [(("model",), None), ((), "hour"), (("user",), "month"), (("key_alias", "model"), "hour")]
 )
-@pytest.mark.parametrize("by", [("model",), (), ("user",), ("key_alias", "model")])
-@pytest.mark.parametrize("grain", [None, "hour", "month"])
-def test_percentiles_lie_within_the_bound(
-    log: Engine, report: Any, measure: str, by: tuple[Any, ...], grain: usage.Grain | None
-) -> None:
+def test_percentiles_lie_within_the_bound(log: Engine, by: tuple[Any, ...], grain: usage.Grain | None) -> None:
+    measures = {"duration": usage.latency, "first_token": usage.time_to_first_token, "speed": usage.tokens_per_second}
+    for measure, report in measures.items():
+        assert_percentiles(log, report, measure, by, grain)
+
+
+def assert_percentiles(log: Engine, report: Any, measure: str, by: tuple[Any, ...], grain: usage.Grain | None) -> None:
     happened = truth("America/St_Johns").assign(all="all")
     answered = happened[~happened["failed"] & ~happened["cached"] & happened[measure].notna()]
     keys = [*([grain] if grain else []), *by]
@@ -274,7 +274,6 @@ def test_the_wrong_key_of_the_self_test_is_left_out(empty: Database) -> None:
     [
         (usage.UsageFilter(model="qwen2.5"), lambda t: t["model"] == "qwen2.5"),
         (usage.UsageFilter(status="failure"), lambda t: t["failed"]),
-        (usage.UsageFilter(status="success"), lambda t: ~t["failed"]),
         (usage.UsageFilter(user="grace", key_alias="gone"), lambda t: t["key_alias"] == "gone"),
         (usage.UsageFilter(model=("qwen2.5", "smollm2")), lambda t: t["model"].isin(["qwen2.5", "smollm2"])),
         (usage.UsageFilter(tag="course-7", user="ada"), lambda t: t["user"] == "ada"),
@@ -292,7 +291,6 @@ def test_the_wrong_key_of_the_self_test_is_left_out(empty: Database) -> None:
     ids=[
         "model",
         "failure",
-        "success",
         "user and key",
         "two models",
         "tag and user",
