@@ -120,7 +120,7 @@ def test_spend_keeps_nine_digits(empty: RolledUp) -> None:
 
 
 def test_the_azure_trace_is_added_up_exactly(empty: RolledUp) -> None:
-    trace = pd.read_csv(ROOT / "tests/unit/usage/traces/azure.csv", parse_dates=["TIMESTAMP"])
+    trace = pd.read_csv(ROOT / "tests/unit/benchmarks/traces/azure.csv", parse_dates=["TIMESTAMP"])
     with empty.owner.begin() as connection:
         connection.execute(
             text(

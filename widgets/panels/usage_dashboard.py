@@ -16,7 +16,6 @@ from typing import Any
 
 import anywidget
 import vl_convert
-from altair.utils._importers import vl_version_for_vl_convert
 from sqlalchemy import Engine
 
 from litellm_hub import usage
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 def _module() -> str:
     """Return the front end with Vega in it: nothing is loaded from the net."""
     source = assets.text("usage.js")
-    return str(vl_convert.javascript_bundle(source, vl_version=vl_version_for_vl_convert()))
+    return str(vl_convert.javascript_bundle(source))
 
 
 class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipywidgets has no types

@@ -21,8 +21,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
-from litellm_hub.usage.errors import UsageError
-
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 """Where traces with relative times begin unless told otherwise: a Monday."""
 
@@ -32,13 +30,8 @@ _MOONCAKE = ("timestamp", "input_length", "output_length", "hash_ids")
 _MOST_TOKENS = 2**31 - 1  # the log's columns are 32-bit
 
 
-class TraceUnreadable(UsageError):  # noqa: N818 - the names read as what happened
+class TraceUnreadable(Exception):  # noqa: N818 - the names read as what happened
     """A trace file is missing, of an unknown format, or damaged."""
-
-    remedy_by_default = (
-        "Give a trace: Azure LLM inference (CSV), Mooncake (JSON lines) or BurstGPT (CSV). Cut a damaged"
-        " line out or download the file again."
-    )
 
 
 @dataclass(frozen=True)

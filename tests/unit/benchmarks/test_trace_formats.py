@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from litellm_hub.usage.trace_formats import FIRST_DAY, TraceUnreadable, read_trace
+from benchmarks.usage.trace_formats import FIRST_DAY, TraceUnreadable, read_trace
 
 TRACES = Path(__file__).parent / "traces"
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
