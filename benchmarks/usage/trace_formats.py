@@ -13,9 +13,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -24,9 +23,6 @@ from pathlib import Path
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 """Where traces with relative times begin unless told otherwise: a Monday."""
 
-_AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
-_BURST = ("Timestamp", "Model", "Request tokens", "Response tokens", "Total tokens", "Log Type")
-_MOONCAKE = ("timestamp", "input_length", "output_length", "hash_ids")
 _MOST_TOKENS = 2**31 - 1  # the log's columns are 32-bit
 
 
@@ -64,136 +60,67 @@ def read_trace(path: str | Path, start: datetime = FIRST_DAY) -> Iterator[TraceR
 
     Args:
         path: The file, as it is or packed by gzip (`.gz`).
-        start: When a trace with relative times (Mooncake, BurstGPT) begins; must carry a time zone.
+        start: When a trace with relative times (Mooncake, BurstGPT) begins, with a time zone.
 
     Yields:
         The requests in the file's order.
 
     Raises:
-        TraceUnreadable: Names the file, the line and the column that are wrong.
-        ValueError: `start` has no time zone.
+        TraceUnreadable: Names the file and the line that are wrong.
     """
-    if start.utcoffset() is None:
-        raise ValueError(f"start has no time zone: {start}")
-    file = Path(path)
+    file, number = Path(path), 1
     try:
-        opener = gzip.open if file.suffix == ".gz" else open
-        with opener(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
             first = lines.readline()
-            yield from _format_of(first, file)(chain([first], lines), file, start)
+            whole = chain([first], lines)
+            if first.lstrip().startswith("{"):
+                for number, line in enumerate(whole, 1):
+                    if line.strip():
+                        yield _mooncake(number, json.loads(line), start)
+                return
+            rows = csv.DictReader(whole, strict=True)
+            known = [reader for name, reader in _READERS.items() if name in (rows.fieldnames or ())]
+            if not known:
+                raise TraceUnreadable(f"{file}, line 1: {first.strip()[:60]!r} begins no known trace.")
+            for row in rows:
+                number = rows.line_num
+                yield known[0](number, row, start)
+    except (LookupError, TypeError, ValueError, OverflowError, csv.Error) as error:  # text that is no UTF-8, too
+        raise TraceUnreadable(f"{file}, line {number}: {error!r}.") from error
     except (OSError, EOFError, zlib.error) as error:
         raise TraceUnreadable(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    except UnicodeDecodeError as error:
-        raise TraceUnreadable(f"{file} is no text: byte {error.start} of a block is not UTF-8.") from error
 
 
-_Reader = Callable[[Iterable[str], Path, datetime], Iterator[TraceRequest]]
+def _azure(number: int, row: dict[str, str], _start: datetime) -> TraceRequest:
+    arrived = datetime.fromisoformat(row["TIMESTAMP"].strip())  # digits after the microsecond are dropped
+    arrived = arrived if arrived.utcoffset() is not None else arrived.replace(tzinfo=UTC)
+    return TraceRequest(number, arrived, _tokens(row["ContextTokens"]), _tokens(row["GeneratedTokens"]))
 
 
-def _format_of(first: str, file: Path) -> _Reader:
-    if first.lstrip().startswith("{"):
-        return _mooncake
-    names = {name.strip() for name in first.split(",")}
-    for known, reader in ((_AZURE, _azure), (_BURST, _burst)):
-        if names.issuperset(known):
-            return reader
-        if names.intersection(known) and len(names.intersection(known)) >= len(known) / 2:
-            missing = ", ".join(name for name in known if name not in names)
-            raise TraceUnreadable(f"{file}, line 1: the column {missing} is missing.")
-    raise TraceUnreadable(f"{file}, line 1: {first.strip()[:60]!r} begins no known trace.")
+def _burst(number: int, row: dict[str, str], start: datetime) -> TraceRequest:
+    answer = _tokens(row["Response tokens"])
+    return TraceRequest(
+        number,
+        start + timedelta(seconds=float(row["Timestamp"])),
+        _tokens(row["Request tokens"]),
+        answer,
+        model=row["Model"].strip(),
+        kind=row["Log Type"].strip(),
+        duration=float(row["Elapsed time"]) if row.get("Elapsed time") else None,
+        failed=answer == 0,  # the trace's description: no response tokens means that the request failed
+    )
 
 
-def _azure(lines: Iterable[str], file: Path, _start: datetime) -> Iterator[TraceRequest]:
-    for number, row in _records(lines, file):
-        cell = _Cell(file, number, row)
-        yield TraceRequest(
-            number, cell.instant("TIMESTAMP"), cell.count("ContextTokens"), cell.count("GeneratedTokens")
-        )
+def _mooncake(number: int, row: dict[str, float], start: datetime) -> TraceRequest:
+    arrived = start + timedelta(milliseconds=row["timestamp"])
+    return TraceRequest(number, arrived, _tokens(row["input_length"]), _tokens(row["output_length"]))
 
 
-def _burst(lines: Iterable[str], file: Path, start: datetime) -> Iterator[TraceRequest]:
-    for number, row in _records(lines, file):
-        cell = _Cell(file, number, row)
-        answer = cell.count("Response tokens")
-        yield TraceRequest(
-            number,
-            cell.after(start, "Timestamp", 1.0),
-            cell.count("Request tokens"),
-            answer,
-            model=row["Model"].strip(),
-            kind=row["Log Type"].strip(),
-            duration=cell.number("Elapsed time") if row.get("Elapsed time") else None,
-            failed=answer == 0,  # the trace's description: no response tokens means that the request failed
-        )
+_READERS = {"ContextTokens": _azure, "Log Type": _burst}
 
 
-def _mooncake(lines: Iterable[str], file: Path, start: datetime) -> Iterator[TraceRequest]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TraceUnreadable(
-                f"{file}, line {number}, character {error.pos + 1}: no JSON ({error.msg})."
-            ) from error
-        missing = [name for name in _MOONCAKE if not isinstance(row, dict) or name not in row]
-        if missing:
-            raise TraceUnreadable(f"{file}, line {number}: the field {missing[0]} is missing.")
-        cell = _Cell(file, number, row)
-        arrived = cell.after(start, "timestamp", 0.001)
-        yield TraceRequest(number, arrived, cell.count("input_length"), cell.count("output_length"))
-
-
-def _records(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(lines, strict=True)
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise TraceUnreadable(
-                    f"{file}, line {reader.line_num}: {len(reader.fieldnames or ())} columns are expected."
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise TraceUnreadable(f"{file}, line {reader.line_num}: {error}.") from error
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """Reads the columns of one line, and says where it is when one is wrong."""
-
-    file: Path
-    line: int
-    row: dict[str, str]
-
-    def number(self, column: str) -> float:
-        try:
-            value = float(self.row[column])
-        except (TypeError, ValueError):
-            value = math.nan
-        if not (math.isfinite(value) and value >= 0):
-            raise self._wrong(column, "a number from 0")
-        return value
-
-    def count(self, column: str) -> int:
-        value = self.number(column)
-        if value != int(value) or value > _MOST_TOKENS:
-            raise self._wrong(column, "a whole number of tokens")
-        return int(value)
-
-    def after(self, start: datetime, column: str, unit: float) -> datetime:
-        try:
-            return start + timedelta(seconds=self.number(column) * unit)
-        except OverflowError:
-            raise self._wrong(column, "a time within centuries") from None
-
-    def instant(self, column: str) -> datetime:
-        try:
-            found = datetime.fromisoformat(self.row[column].strip())  # digits after the microsecond are dropped
-        except ValueError:
-            raise self._wrong(column, "a time such as 2023-11-16 18:17:03.9799600") from None
-        return found if found.utcoffset() is not None else found.replace(tzinfo=UTC)
-
-    def _wrong(self, column: str, expected: str) -> TraceUnreadable:
-        found = str(self.row[column])[:40]
-        return TraceUnreadable(f"{self.file}, line {self.line}, column {column!r}: {found!r} is not {expected}.")
+def _tokens(cell: str | float) -> int:
+    count = int(cell)
+    if not 0 <= count == float(cell) <= _MOST_TOKENS:
+        raise ValueError(f"{cell!r} is no number of tokens")
+    return count

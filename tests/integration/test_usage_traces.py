@@ -36,7 +36,7 @@ def test_a_trace_is_loaded_whole_and_once_or_not_at_all(scratch: Database, tmp_p
     damaged.write_text((FILES / "azure.csv").read_text() + "2023-11-16 18:20:00,1,many\n")
     for _ in range(2):
         assert traces.load_trace(FILES / "azure.csv", scratch.owner) == 60
-        with pytest.raises(TraceUnreadable, match="line 62, column 'GeneratedTokens': 'many'"):
+        with pytest.raises(TraceUnreadable, match=r"line 62: .*many"):
             traces.load_trace(damaged, scratch.owner)
         sums = "SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM lab.usage_log WHERE model = 'azure'"
         assert query(scratch, sums) == expected
