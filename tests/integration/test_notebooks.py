@@ -1,7 +1,9 @@
 """The notebooks that a lab ships run in its kernels' environment; those of usage: `test_usage_notebooks.py`."""
 
+import base64
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -49,8 +51,8 @@ def test_a_usage_notebook_becomes_a_page_with_its_charts(lab: Lab):
     wait_until(lambda: len(usage.requests(log, limit=1)), 60, "the row is in the log")
     log.dispose()
     page = convert(lab, "--no-input", "--to", "html", "usage_costs.ipynb")
-    assert "<svg" in page
-    assert "Spend in US dollars" in page
+    drawings = re.findall(r'<img[^>]* src="data:image/svg\+xml;base64,([^"]+)"', page, re.DOTALL)
+    assert any("Spend in US dollars" in base64.b64decode(drawing).decode() for drawing in drawings)
     assert "claude-haiku-4-5" in page
     assert "usage.connect" not in page
 

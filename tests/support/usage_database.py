@@ -97,6 +97,9 @@ def _migrated(scratch_postgres: Any, gateway_env: Any) -> str:
 
 def _copied(scratch_postgres: Any, template: str, name: str) -> Database:
     _run(scratch_postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER litellm')
+    # The database's own rights, which a migration changed, are not copied.
+    rights = f"(SELECT datacl FROM pg_database WHERE datname = '{template}')"
+    _run(scratch_postgres, f"UPDATE pg_database SET datacl = {rights} WHERE datname = '{name}'")
     return _database(scratch_postgres, name)
 
 
