@@ -45,9 +45,8 @@ lint: venv ## ansible-lint, ruff, mypy
 frontend: venv ## build the panels' scripts and styles from widgets/frontend
 	@cd widgets/frontend && export PATH="$(CURDIR)/.venv/bin:$$PATH" && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
-docs: venv ## write the roles' pages and the packages' API pages anew
+docs: venv ## write the roles' pages anew
 	@.venv/bin/python ansible/docs.py
-	@.venv/bin/python ansible/api_docs.py
 
 molecule: venv ## a whole lab of containers from nothing on a host in a container (root, Docker)
 	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers
@@ -55,7 +54,7 @@ molecule: venv ## a whole lab of containers from nothing on a host in a containe
 bench-chat: venv ## measure the chat panel beside its peers (under 30 minutes); ARGS=--panel-only leaves the peers out
 	@.venv/bin/python -m benchmarks.chat $(ARGS)
 
-bench-usage: venv ## measure the usage library on logs of 1 and 10 million requests (under 25 minutes, 20 GB of disk)
+bench-usage: venv ## measure the usage library on logs of 1 and 10 million requests (under 25 minutes, 20 GB of disk); ARGS=--backtest tries its insights
 	@.venv/bin/python -m benchmarks.usage $(ARGS)
 
 bench-hub: venv ## measure the gateway beside LiteLLM alone (under 10 minutes); ARGS=--profile shows where its time goes

@@ -23,7 +23,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from IPython.display import clear_output, display
 
 from litellm_hub.client import HubClient
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 from widgets.answer_html import to_html
 from widgets.conversations.answering import Answering, Settings
 from widgets.conversations.conversation import Event

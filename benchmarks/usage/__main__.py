@@ -22,7 +22,7 @@ import psycopg2
 
 from benchmarks.environments import ROOT, of_role
 from benchmarks.scratch import Hub, hub
-from benchmarks.usage import generator, questions
+from benchmarks.usage import backtests, generator, questions
 from litellm_hub.rollup import refresh
 
 SIZES = (1_000_000, 10_000_000)
@@ -215,7 +215,14 @@ def main() -> None:
     """Measure all sizes; the exit code is 1 when a threshold is missed at the last one."""
     parser = argparse.ArgumentParser(prog="make bench-usage", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES, help="sizes of the logs, the last one counts")
-    sizes_ = parser.parse_args().rows
+    parser.add_argument(
+        "--backtest", action="store_true", help="try the analyses where the truth is known, nothing else"
+    )
+    options = parser.parse_args()
+    if options.backtest:
+        print(backtests.report())
+        return
+    sizes_ = options.rows
     BUILD.mkdir(parents=True, exist_ok=True)
     with hub(of_role(BUILD, "gateway"), of_role(BUILD, "database"), SETTINGS) as server:
         results = []

@@ -18,7 +18,7 @@ from litellm_hub.usage.errors import (
     UsageError,
 )
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
-from litellm_hub.usage.freshness import Freshness, freshness, refresh
+from litellm_hub.usage.freshness import Freshness, freshness
 from litellm_hub.usage.people import Person, budgets, error_taxonomy, people, sessions
 from litellm_hub.usage.spans import Grain
 from litellm_hub.usage.speed import SpeedDimension, latency, time_to_first_token, tokens_per_second
@@ -52,7 +52,6 @@ __all__ = [
     "latency",
     "people",
     "prompt",
-    "refresh",
     "requests",
     "sessions",
     "stream_requests",

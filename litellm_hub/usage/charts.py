@@ -1,9 +1,4 @@
-"""Charts of usage frames that need no network: in JupyterLab by its own renderer, on pages and in the dashboard as SVG.
-
-Altair's own default loads its renderer from a CDN, and its "mimetype" renderer names a format (Vega-Lite 6) that
-JupyterLab 4.6 does not know: it ships Vega-Lite 5. The charts here use only what both versions have in common, so they
-are handed over as Vega-Lite 5.
-"""
+"""Charts of usage frames: drawn as SVG in notebooks and on pages made of them, interactive in the dashboard."""
 
 from __future__ import annotations
 
@@ -14,9 +9,6 @@ import pandas as pd
 
 from litellm_hub.usage.spans import Grain
 
-_MIME = "application/vnd.vegalite.v5+json"
-_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
-_RENDERER = "jupyterlab-vega5"
 _MAX_ROWS = 100_000
 _WIDTH = 640
 
@@ -59,10 +51,9 @@ class Note:
         return f"*{self.text}*"
 
 
-def use_jupyterlab() -> None:
-    """Make Altair hand every chart of this kernel to JupyterLab's built-in renderer."""
-    alt.renderers.register(_RENDERER, _bundle)
-    alt.renderers.enable(_RENDERER)
+def use_svg() -> None:
+    """Let Altair draw every chart of this kernel as SVG: that needs no network, and stays in what is saved."""
+    alt.renderers.enable("svg")
     alt.data_transformers.enable("default", max_rows=_MAX_ROWS)
 
 
@@ -209,36 +200,6 @@ def outlook(
     return alt.LayerChart(layer=layers, width=width, height=220)
 
 
-def curves(frame: pd.DataFrame, x: str, y: str, color: str, title: str, *, width: Width = _WIDTH) -> alt.Chart | Note:
-    """Chart one column over another, a line for each value of a third.
-
-    Args:
-        frame: The rows; those where `y` is missing or infinite are left out.
-        x: Column across.
-        y: Column upwards.
-        color: Column that tells lines apart.
-        title: Title of the upward axis, with its unit.
-        width: Of the plot, in pixels.
-
-    Returns:
-        The chart, or a note if there is nothing to chart.
-    """
-    shown = frame[pd.to_numeric(frame[y]).abs() < float("inf")]
-    if shown.empty:
-        return _nothing(title)
-    chart: alt.Chart = (
-        alt.Chart(shown, width=width, height=260)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X(f"{x}:Q", title=x.replace("_", " "), scale=alt.Scale(zero=False)),
-            y=alt.Y(f"{y}:Q", title=title, scale=alt.Scale(type="symlog")),
-            color=alt.Color(f"{color}:N", title=None),
-            tooltip=_tooltip(shown, (x, y, color)),
-        )
-    )
-    return chart
-
-
 def table(frame: pd.DataFrame, nothing: str) -> pd.DataFrame | Note:
     """Return the frame, or a note that says `nothing` when it has no rows."""
     return Note(nothing) if frame.empty else frame
@@ -269,7 +230,3 @@ def _tooltip(frame: pd.DataFrame, names: tuple[str, ...]) -> list[alt.Tooltip]:
         return alt.Tooltip(f"{name}:Q", title=label, format="," if frame[name].dtype.kind == "i" else ",.4~g")
 
     return [one(name) for name in names]
-
-
-def _bundle(spec: dict[str, Any], **_options: Any) -> dict[str, Any]:
-    return {_MIME: {**spec, "$schema": _SCHEMA}, "text/plain": "A Vega-Lite chart; open the notebook in JupyterLab."}

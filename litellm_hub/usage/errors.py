@@ -1,8 +1,8 @@
-"""What can go wrong between a notebook and the usage log; part of the tree in `litellm_hub.errors`."""
+"""What can go wrong between a notebook and the usage log; part of the tree in `litellm_hub.client.errors`."""
 
 from __future__ import annotations
 
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 
 
 class UsageError(HubError):

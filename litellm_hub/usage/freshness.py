@@ -1,4 +1,4 @@
-"""How far the roll-up is, and a refresh on demand."""
+"""How far the roll-up is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-import psycopg2
-from sqlalchemy import Engine, create_engine, func, make_url, select
+from sqlalchemy import Engine, func, select
 
-from litellm_hub import rollup
 from litellm_hub.usage.connection import reading
-from litellm_hub.usage.errors import UsageError
 from litellm_hub.usage.rollup import STATE
 
 STALE_AFTER = timedelta(minutes=15)
@@ -71,29 +68,3 @@ def freshness(engine: Engine) -> Freshness:
     else:
         state = "fresh" if begin is None else "building"
     return Freshness(state, refreshed, checked, repaired, begin, end, frozen)
-
-
-def refresh(url: str, *, retention: str | None = None) -> int:
-    """Bring the roll-up up to date now instead of waiting for its service; the first time, add up all of the log.
-
-    Args:
-        url: Address of the hub's database, of a role that may refresh: its owner, or lab_refresher.
-        retention: Age at which the gateway removes rows from the log, as LiteLLM writes it; None for what was
-            said last.
-
-    Returns:
-        Rows of the log that were read.
-
-    Raises:
-        ValueError: `retention` is no period of time.
-        UsageError: The database does not answer, or the role may not refresh.
-    """
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg2"), hide_parameters=True)
-    try:
-        with reading(engine) as connection:
-            return rollup.refresh(connection.connection, retention=retention)
-    except psycopg2.Error as error:
-        words = str(error).strip()
-        raise UsageError(f"The roll-up cannot be refreshed: {words.splitlines()[0]}", detail=words) from error
-    finally:
-        engine.dispose()

@@ -1,4 +1,4 @@
-"""What the same traffic would have cost elsewhere, or costs in energy.
+"""What the same traffic would have cost elsewhere.
 
 Prices come from LiteLLM's price map. The notebooks' environment has no LiteLLM, so that `cloud_prices.json` holds the
 few that are compared with; `python -m litellm_hub.usage update-prices` writes it anew from the LiteLLM installed.
@@ -80,29 +80,6 @@ def in_the_cloud(totals: pd.DataFrame, prices: CloudPrices | None = None) -> pd.
     here = float(totals["spend"].sum())
     found = table[["model", "provider"]].assign(cost=cost, times_here=cost / here if here else float("nan"))
     return found.sort_values("cost", ignore_index=True)
-
-
-def energy(
-    totals: pd.DataFrame, *, joules_per_completion_token: float = 4.0, joules_per_prompt_token: float = 0.4
-) -> float:
-    """Estimate the electrical energy of some traffic.
-
-    Measure your own host instead if you can: its power under load in watts over its tokens per second is the joules of
-    a token. The default for a token of the answer is the upper end of what a model of 65 billion parameters took on
-    data-centre GPUs (S. Samsi et al., "From words to watts: benchmarking the energy costs of large language model
-    inference", IEEE HPEC 2023: about 3 to 4 J); small models take a fraction. That a token of the prompt takes a tenth
-    of it is an assumption: prompts are read many tokens at a time. Idle hosts are not in it.
-
-    Args:
-        totals: Frame of `usage.totals` or `usage.volume`: `prompt_tokens`, `completion_tokens`.
-        joules_per_completion_token: Energy of a token of the answer, in joules.
-        joules_per_prompt_token: Energy of a token of the prompt, in joules.
-
-    Returns:
-        Kilowatt-hours.
-    """
-    prompt, completion = float(totals["prompt_tokens"].sum()), float(totals["completion_tokens"].sum())
-    return (prompt * joules_per_prompt_token + completion * joules_per_completion_token) / 3.6e6
 
 
 def litellm_prices() -> tuple[str, list[dict[str, Any]]]:

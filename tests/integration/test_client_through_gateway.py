@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from litellm_hub import errors
-from litellm_hub.client import ChatStream, HubClient, HubState, Message
+from litellm_hub.client import ChatStream, HubClient, HubState, Message, errors
 from tests.doubles import counted_model
 from tests.support.gateway import Gateway
 from tests.support.lab import Lab, wait_until

@@ -1,11 +1,9 @@
-"""The log as files and as a report, from a real database."""
+"""The log as files, from a real database."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,9 @@ from sqlalchemy import Engine
 from litellm_hub import usage
 from litellm_hub.usage import __main__ as command
 from litellm_hub.usage import export as exporting
-from litellm_hub.usage.export import ExportRefused, export, make_key
-from tests.support import usage_truth
-from tests.support.usage_database import Database, make_database, make_full_database
+from litellm_hub.usage.export import export
+from tests.support.usage_database import Database, make_full_database
 from tests.support.usage_truth import truth
-
-NOW = datetime(2026, 12, 1, tzinfo=UTC)
-KEY = b"a key of sixteen bytes or more"
 
 
 @pytest.fixture(scope="module")
@@ -37,151 +31,81 @@ def log(database: Database) -> Iterator[Engine]:
     engine.dispose()
 
 
-def whole(folder: Path, form: str) -> pd.DataFrame:
-    read = pd.read_parquet if form == "parquet" else pd.read_csv
-    return pd.concat([read(file) for file in sorted(folder.glob(f"usage-*.{form}"))], ignore_index=True)
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment after the truth's requests, whatever the clock says."""
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2026, 12, 1, tzinfo=tz)
+
+    monkeypatch.setattr(exporting, "datetime", Later)
 
 
-@pytest.mark.parametrize(("form", "period", "zone"), [("parquet", "day", "UTC"), ("csv", "month", "Asia/Kolkata")])
-def test_files_hold_every_request_once(log: Engine, tmp_path: Path, form: Any, period: Any, zone: str) -> None:
+def read(*files: Path) -> pd.DataFrame:
+    pages = [pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file) for file in files]
+    return pd.concat(pages, ignore_index=True).set_index("request_id")
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize(("target", "form"), [("log.parquet", "csv"), ("log.csv", "parquet"), ("days", "parquet")])
+def test_files_hold_every_request_once(log: Engine, tmp_path: Path, target: str, form: Any) -> None:
     happened = truth().set_index("id")
-    written = export(log, tmp_path, period=period, form=form, tz=zone, now=NOW)
-    rows = whole(tmp_path, form).set_index("request_id")
-    assert rows.index.is_unique
-    assert set(rows.index) == set(happened.index)
-    rows = rows.loc[happened.index]
+    for _ in range(2):  # what is there is written anew
+        written = list(export(log, tmp_path / target, form=form, tz="Asia/Kolkata"))
+    found = read(*(path for path, _ in written))
+    assert found.index.is_unique
+    assert set(found.index) == set(happened.index)
+    found = found.loc[happened.index]
     for name in ("prompt_tokens", "completion_tokens", "spend"):
-        assert rows[name].tolist() == pytest.approx(happened[name].tolist())
-    assert (pd.to_datetime(rows["started_at"]) == happened["started"]).all()
-    length = 10 if period == "day" else 7
-    local = happened["started"].dt.tz_convert(zone).dt.strftime("%Y-%m-%d").str[:length]
-    assert [file.path.name for file in written] == [f"usage-{name}.{form}" for name in sorted(local.unique())]
-    assert sum(file.rows for file in written) == len(happened)
+        assert found[name].tolist() == pytest.approx(happened[name].tolist())
+    assert (pd.to_datetime(found["started_at"]) == happened["started"]).all()
+    days = happened["started"].dt.tz_convert("Asia/Kolkata").dt.strftime("usage-%Y-%m-%d.parquet").value_counts()
+    expected = {target: len(happened)} if "." in target else days.to_dict()
+    assert {path.name: rows for path, rows in written} == expected
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == set(expected), "nothing else is left"
 
 
-def test_an_anonymised_export_tells_people_apart_and_names_none(log: Engine, tmp_path: Path) -> None:
-    export(log, tmp_path, key=KEY, now=NOW)
-    rows, happened = whole(tmp_path, "parquet"), truth()
-    everything = {str(value) for name in rows for value in rows[name]} | {tag for tags in rows["tags"] for tag in tags}
-    for name in ("user", "key_alias", "id"):
-        assert not set(happened[name].dropna()) & everything
-    assert "course-7" not in everything
-    assert rows["user"].nunique() == happened["user"].nunique()
-    assert sorted(rows.groupby("user").size()) == sorted(happened.groupby("user").size())
-    assert rows["user"].isna().sum() == happened["user"].isna().sum()
-    other = tmp_path / "other"
-    export(log, other, key=KEY + b"!", now=NOW)
-    assert not set(rows["user"].dropna()) & set(whole(other, "parquet")["user"].dropna())
-
-
-def test_an_export_that_was_cut_goes_on_where_it_was(
+@pytest.mark.usefixtures("later")
+def test_an_export_that_is_cut_leaves_the_file_as_it_was(
     log: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pages = exporting.stream_requests
-    asked: list[datetime] = []
-
     def cut(engine: Engine, where: usage.UsageFilter) -> Iterator[pd.DataFrame]:
-        asked.append(where.since)
-        yield from pages(engine, where, chunk=10)
-        if len(asked) == 2:
-            raise KeyboardInterrupt
+        yield usage.requests(engine, where, limit=10)
+        raise KeyboardInterrupt
 
+    target = tmp_path / "log.csv"
+    target.write_text("of yesterday")
     monkeypatch.setattr(exporting, "stream_requests", cut)
     with pytest.raises(KeyboardInterrupt):
-        export(log, tmp_path, period="day", now=NOW)
-    (there,) = tmp_path.glob("usage-*")
-    assert not list(tmp_path.glob(".part-*"))
-    os.utime(there, (NOW.timestamp(), NOW.timestamp()))
-    written = export(log, tmp_path, period="day", now=NOW)
-    assert [file.kept for file in written] == [True] + [False] * (len(written) - 1)
-    assert set(whole(tmp_path, "parquet")["request_id"]) == set(truth()["id"])
+        list(export(log, target))
+    assert target.read_text() == "of yesterday"
+    assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_day_that_was_not_over_is_written_anew(log: Engine, tmp_path: Path) -> None:
-    noon = datetime(2026, 10, 25, 1, tzinfo=UTC)
-    day = tmp_path / "usage-2026-10-25.parquet"
-    early = export(log, tmp_path, now=noon)[-1]
-    os.utime(day, (noon.timestamp(), noon.timestamp()))
-    late = export(log, tmp_path, now=NOW)[-1]
-    assert (early.path, late.path, late.kept) == (day, day, False)
-    assert early.rows < late.rows == (truth()["started"] >= "2026-10-25").sum()
-
-
-def test_another_export_in_the_folder_is_not_mixed_with(log: Engine, tmp_path: Path) -> None:
-    export(log, tmp_path, now=NOW)
-    with pytest.raises(ExportRefused, match="anonymised_with is None there"):
-        export(log, tmp_path, key=KEY, now=NOW)
-    with pytest.raises(ValueError, match="16 or more"):
-        export(log, tmp_path / "short", key=b"short", now=NOW)
-
-
-def test_a_folder_that_cannot_be_written_is_named(log: Engine, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ExportRefused, match="file"):
-        export(log, tmp_path / "file", now=NOW)
-
-
-def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    key = make_key(tmp_path / "key")
-    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
-    assert make_key(tmp_path / "key") == key
-    (tmp_path / "poor").write_text("short")
-    with pytest.raises(ExportRefused, match="5 bytes"):
-        make_key(tmp_path / "poor")
-    with pytest.raises(ExportRefused, match="No such file"):
-        make_key(tmp_path / "nowhere" / "key")
-
-
-# The command line -------------------------------------------------------------------------------------------------
-
-
-def test_the_export_s_progress_and_key_are_told(
+def test_a_time_span_and_a_model_are_chosen_on_the_command_line(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "out"
-    arguments = ["export", str(folder), "--by", "month", "--anonymous", "--database", database.reader]
-    assert command.main([*arguments, "--until", "2026-12-01"]) == 0
-    shown = capsys.readouterr().out
-    assert f"The key is in {tmp_path / 'out.key'}" in shown
-    assert re.search(r"1/\d usage-2026-0\d\.parquet: \d+ requests", shown)
-
-
-def test_the_report_is_one_page_that_loads_nothing(database: Database, tmp_path: Path) -> None:
-    out = tmp_path / "report.html"
-    assert command.main(["report", "--month", "2026-10", "--out", str(out), "--database", database.reader]) == 0
-    page = out.read_text()
-    october = truth()[lambda happened: happened["started"] >= "2026-10-01"]
-    assert f"<strong>{len(october):,}</strong>" in page
-    assert page.count("<svg") >= 6
-    # Namespaces are names, nothing is fetched from them.
-    addresses = set(re.findall(r"""(?:https?:)?//[^\s"'<>)]+""", page))
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert "<script" not in page
-    assert usage_truth.SECRET not in page
-    assert "3 weeks of hours are needed" not in page or "Unusual requests" in page
-
-
-def test_a_month_without_requests_and_an_empty_log_have_a_friendly_report(
-    database: Database, scratch_postgres: Any, gateway_env: Any, tmp_path: Path
-) -> None:
-    empty = make_database(scratch_postgres, gateway_env, "usage_report_empty")
-    for address, month in ((database.reader, "2025-01"), (empty.reader, "2026-10")):
-        out = tmp_path / f"{month}.html"
-        assert command.main(["report", "--month", month, "--out", str(out), "--database", address]) == 0
-        assert "No requests in" in out.read_text()
+    model = str(truth()["model"].iloc[0])
+    span = ["--since", "2026-10-25T01:00+01:00", "--until", "2026-10-25T02:00", "--model", model]
+    assert command.main(["export", str(tmp_path), *span, "--format", "csv", "--database", database.reader]) == 0
+    expected = truth().set_index("started").sort_index()["2026-10-25 00:00":"2026-10-25 01:59:59.999"]  # type: ignore[misc]
+    expected = expected[expected["model"] == model]
+    assert capsys.readouterr().out == f"{tmp_path}/usage-2026-10-25.csv: {len(expected)} requests\n"
+    assert set(read(tmp_path / "usage-2026-10-25.csv").index) == set(expected["id"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["report", "--month", "October", "--out", "x.html"], "month is 'October'"),
-        (["report", "--month", "2026-10", "--out", "x.html", "--zone", "Mars"], "tz is 'Mars'"),
-        (["export", "x", "--database", "mysql://h/d"], "the usage log is in PostgreSQL"),
-        (["load-trace", "missing.csv", "--database", "postgresql://127.0.0.1:1/d"], "cannot be opened"),
-        (["load-trace", "a.csv", "--database", "postgresql://h/d", "--answer-speed", "5"], "--prompt-speed"),
+        (["x", "--database", "mysql://h/d"], "the usage log is in PostgreSQL"),
+        (["/proc/none/log.csv"], "No such file"),
+        (["x", "--zone", "Mars"], "tz is 'Mars'"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_words(
+    database: Database,
     arguments: list[str],
     words: str,
     tmp_path: Path,
@@ -189,7 +113,8 @@ def test_what_cannot_be_done_is_said_in_words(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert command.main(arguments) == 1
+    monkeypatch.setenv("LAB_DATABASE_URL", database.reader)
+    assert command.main(["export", *arguments]) == 1
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -53,21 +52,6 @@ def test_every_history_ends_in_the_sums_of_the_log(
     rolled_up.check(later)
     assert_equal_to_the_log(rolled_up.reader, list(rolled_up.log.values()), zone)
     assert rolled_up.check(later) == 0
-
-
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe"])
-def test_local_days_are_right_on_every_clock(empty: RolledUp, zone: str) -> None:
-    for day in range(-3, 1):
-        for hour in (0, 6, 12, 18):
-            empty.add(NOW.replace(hour=hour, minute=0) + timedelta(days=day), 12)
-    empty.refresh(NOW + timedelta(days=1))
-    assert_equal_to_the_log(empty.reader, list(empty.log.values()), zone)
-
-
-def test_without_a_roll_up_the_log_answers(empty: RolledUp) -> None:
-    empty.add(NOW - timedelta(hours=30), 40)
-    assert usage.freshness(empty.reader).state == "missing"
-    assert_equal_to_the_log(empty.reader, list(empty.log.values()), "Asia/Kolkata")
 
 
 def test_what_came_after_the_last_refresh_is_in_the_answers(empty: RolledUp) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from litellm_hub.tokens import estimate_tokens
+from litellm_hub.client.tokens import estimate_tokens
 from widgets.context.masking import MASK, looks_secret
 from widgets.context.rendering import cell
 
@@ -89,7 +89,7 @@ def describe_table(table: Table, token_limit: int) -> str:
 
     Args:
         table: The table.
-        token_limit: Most tokens of the text, by `litellm_hub.tokens`.
+        token_limit: Most tokens of the text, by `litellm_hub.client.tokens`.
     """
     shown = min(len(table.names), MOST_COLUMNS)
     exact = table.rows <= SAMPLE_ROWS

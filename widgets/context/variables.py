@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litellm_hub.tokens import clip_to_tokens, estimate_tokens
+from litellm_hub.client.tokens import clip_to_tokens, estimate_tokens
 from widgets.context.masking import MASK, looks_secret, mask_text
 from widgets.context.rendering import outline, safe_repr, size
 from widgets.context.tables import as_table, describe_table
@@ -97,7 +97,7 @@ def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: i
     Args:
         names: Names of the variables; one that is named twice comes once.
         namespace: The notebook's variables.
-        token_limit: Most tokens of all texts together, by `litellm_hub.tokens`. Variables that need less than an
+        token_limit: Most tokens of all texts together, by `litellm_hub.client.tokens`. Variables that need less than an
             equal share leave the rest to the others.
 
     Raises:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from litellm_hub.client import ChatStream, HubClient, ToolCall
-from litellm_hub.errors import AnswerCut, HubError
+from litellm_hub.client.errors import AnswerCut, HubError
 from widgets.conversations.document import Answer, Call, CallState, Ending, State
 from widgets.conversations.figures import Tally
 from widgets.conversations.pacing import Pacer

@@ -59,7 +59,7 @@ class AnswerHandle:
 
         Raises:
             TimeoutError: It did not end in time; it goes on.
-            HubError: It failed or was cut (see `litellm_hub.errors`); `text` has what had arrived.
+            HubError: It failed or was cut (see `litellm_hub.client.errors`); `text` has what had arrived.
         """
         if not self._answering.ended.wait(timeout):
             raise TimeoutError(f"The answer did not end within {timeout} s.")

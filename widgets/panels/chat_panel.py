@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from litellm_hub.client import HubClient, HubStatus, ModelInfo
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 from widgets.context.variables import attach
 from widgets.conversations.answering import Answering, Settings
 from widgets.conversations.document import Attached

@@ -16,7 +16,7 @@ import anywidget
 import traitlets
 
 from litellm_hub.client import HubClient, HubState, HubStatus
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 from widgets.panels import assets
 from widgets.storage.store import StoreError
 

@@ -16,12 +16,11 @@ from typing import Any
 
 import anywidget
 import vl_convert
-from altair.utils._importers import vl_version_for_vl_convert
 from sqlalchemy import Engine
 
 from litellm_hub import usage
 from litellm_hub.client import HubClient
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 from litellm_hub.usage.frames import valid_zone
 from widgets.panels import assets, usage_view
 from widgets.panels.usage_view import Choice
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 def _module() -> str:
     """Return the front end with Vega in it: nothing is loaded from the net."""
     source = assets.text("usage.js")
-    return str(vl_convert.javascript_bundle(source, vl_version=vl_version_for_vl_convert()))
+    return str(vl_convert.javascript_bundle(source))
 
 
 class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipywidgets has no types

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from litellm_hub import errors
-from litellm_hub.client import HubClient, Message, Usage
+from litellm_hub.client import HubClient, Message, Usage, errors
 
 PROMPT: list[Message] = [{"role": "user", "content": "Say hi."}]
 Replay = Callable[[str], HubClient]

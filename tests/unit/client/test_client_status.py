@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_hub import errors
-from litellm_hub.client import HubClient, HubState, ModelInfo
+from litellm_hub.client import HubClient, HubState, ModelInfo, errors
 from tests.unit.client.scripted_hub import ScriptedHub
 
 MODELS = {"data": [{"id": "smollm2"}, {"id": "phi"}]}

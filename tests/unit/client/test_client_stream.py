@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hub import errors
-from litellm_hub.client import ChatStream, HubClient, Message
+from litellm_hub.client import ChatStream, HubClient, Message, errors
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 
 PROMPT: list[Message] = [{"role": "user", "content": "Say hi."}]

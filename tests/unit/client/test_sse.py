@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hub.sse import EVENT_LIMIT, Event, EventDecoder, EventTooLongError
+from litellm_hub.client.sse import EVENT_LIMIT, Event, EventDecoder, EventTooLongError
 
 
 def decode(*parts: bytes) -> list[Event]:

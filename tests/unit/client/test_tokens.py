@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litellm_hub.client import HubClient
-from litellm_hub.tokens import clip_to_tokens, estimate_tokens
+from litellm_hub.client.tokens import clip_to_tokens, estimate_tokens
 
 # Texts and what SmolLM2's own tokenizer counts for them.
 COUNTED = [

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from litellm_hub import errors
-from litellm_hub.client import HubClient, Message, ToolCall
+from litellm_hub.client import HubClient, Message, ToolCall, errors
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, chunk
 
 PROMPT: list[Message] = [{"role": "user", "content": "Add."}]

@@ -7,7 +7,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from litellm_hub import usage
-from litellm_hub.errors import HubError
+from litellm_hub.client.errors import HubError
 from litellm_hub.usage.connection import reading
 
 PASSWORD = "correct-horse"

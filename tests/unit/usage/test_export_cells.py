@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from litellm_hub.usage.export import _SCHEMA, _Csv, without_formulas
+from litellm_hub.usage.export import _SCHEMA, _csv, without_formulas
 
 SIGNS = "=+-@"
 
@@ -35,8 +35,7 @@ def row(text: str, spend: float = -1.5) -> pd.DataFrame:
 
 def written(page: pd.DataFrame) -> str:
     stream = io.BytesIO()
-    with _Csv(stream) as writer:
-        writer.add(page)
+    assert _csv(stream, [page]) == len(page)
     return stream.getvalue().decode()
 
 

@@ -7,7 +7,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from litellm_hub.usage.prices import CloudPrices, cloud_prices, energy, in_the_cloud, litellm_prices
+from litellm_hub.usage.prices import CloudPrices, cloud_prices, in_the_cloud, litellm_prices
 
 TRAFFIC = pd.DataFrame(
     {"prompt_tokens": [2_000_000, 1_000_000], "completion_tokens": [500_000, 0], "spend": [0.5, 0.5]}
@@ -37,9 +37,3 @@ def test_an_empty_log_costs_nothing_and_compares_with_nothing() -> None:
     found = in_the_cloud(TRAFFIC.head(0))
     assert (found["cost"] == 0).all()
     assert found["times_here"].isna().all()
-    assert energy(TRAFFIC.head(0)) == 0
-
-
-def test_energy_follows_from_joules_per_token() -> None:
-    used = energy(TRAFFIC, joules_per_completion_token=3.6, joules_per_prompt_token=1.2)
-    assert used == pytest.approx((500_000 * 3.6 + 3_000_000 * 1.2) / 3_600_000)

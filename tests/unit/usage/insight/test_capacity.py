@@ -1,99 +1,84 @@
-"""When the lab will be too small, from series whose growth is known."""
+"""When the lab will be too small, from series whose growth is known, and waits that Erlang's tables give."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+import re
+
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from litellm_hub.usage.insight import Service, capacity, growth, scenarios, service_times, slots_needed, wait
-from litellm_hub.usage.insight.synthetic import hourly_usage
-
-
-def hourly(weeks: int = 12, rate: float = 0.05, seed: int = 1) -> pd.DataFrame:
-    return hourly_usage(weeks, planted=(), growth_per_week=rate, seed=seed).set_index("time")
+from benchmarks.usage.synthetic import hourly_usage
+from litellm_hub.usage.insight import capacity, median_wait, service_time, slots_needed
 
 
-@pytest.mark.parametrize("rate", [-0.04, 0.0, 0.08])
-def test_growth_is_estimated_with_a_range_around_the_truth(rate: float) -> None:
-    found = growth(hourly(rate=rate))
-    assert found is not None
-    assert found.low < rate < found.high
-    assert found.per_week == pytest.approx(rate, abs=0.015)
-    assert found.weeks == 12
+def hourly(weeks: int = 12, rate: float = 0.05) -> pd.DataFrame:
+    return hourly_usage(weeks, planted=(), growth_per_week=rate).set_index("time")
 
 
-def test_one_odd_week_does_not_move_the_growth() -> None:
-    odd = hourly()
-    odd.iloc[168 * 8 : 168 * 9] *= 6
-    found = growth(odd)
-    assert found is not None
-    assert found.per_week == pytest.approx(0.05, abs=0.02)
+@pytest.mark.parametrize(("load", "slots"), [(0.6, 1), (3.6, 4), (19.0, 20), (0.1, 2), (2.0, 2)])
+def test_half_of_the_requests_wait_as_long_as_erlang_says(load: float, slots: int) -> None:
+    terms = [load**number / math.factorial(number) for number in range(slots)]
+    last = load**slots / math.factorial(slots) * slots / (slots - load) if load < slots else math.inf
+    waiting = last / (sum(terms) + last) if load < slots else 1.0
+    expected = math.inf if load >= slots else max(0.0, 5 / (slots - load) * math.log(2 * waiting))
+    assert median_wait(load / 5, 5.0, slots) == pytest.approx(expected)
 
 
-def test_the_day_that_the_wait_passes_the_limit_is_right_for_steady_growth() -> None:
-    service = Service(20.0, 1.0)
-    found = capacity(hourly(), service, 2, limit_s=2.0)
-    now = growth(hourly())
-    assert now is not None
-    # Straight from the growth: the first week in whose busy hour two slots are too few.
-    weeks = next(
-        week
-        for week in np.arange(0, 104, 1 / 70)
-        if wait(now.busy_hour / 3600 * (1 + now.per_week) ** week, service, 2).quantile(0.5) > 2
-    )
-    assert f"passes 2 s in {weeks * 7:,.0f} days (" in found.words
+@given(rate=st.floats(1e-4, 5), service=st.floats(0.01, 60), limit=st.floats(0, 100))
+def test_the_slots_needed_suffice_and_one_less_does_not(rate: float, service: float, limit: float) -> None:
+    slots = slots_needed(rate, service, limit)
+    assert median_wait(rate, service, slots) <= limit
+    assert slots == 1 or median_wait(rate, service, slots - 1) > limit
+
+
+def test_a_limit_below_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="seconds from 0"):
+        slots_needed(1, 1, -1)
+
+
+@pytest.mark.parametrize("odd", [1, 6])
+def test_the_day_that_the_wait_passes_the_limit_is_right_for_steady_growth(odd: int) -> None:
+    load = hourly()
+    load.iloc[168 * 8 : 168 * 9] *= odd  # one odd week does not move the growth
+    found = capacity(load, 20.0, 2)
+    growth, busy = re.findall(r"\+([\d.]+)% a week .* \(([\d,]+) requests\)", found.words)[0]
+    assert float(growth) == pytest.approx(5, abs=2)
     last = found.table.iloc[-1]
-    assert last["wait_s"] > 2
+    rate = float(busy) / 3600 * (1 + float(growth) / 100) ** (len(found.table) - 1)
+    assert last["arrivals_per_s"] == pytest.approx(rate, rel=0.02)
+    assert last["wait_s"] == median_wait(last["arrivals_per_s"], 20.0, 2) > 2
     assert found.table["wait_s"].iloc[:-1].max() <= 2
-    assert last["slots_needed"] == 3
-    assert last["hosts_needed"] == 2
+    assert f"passes 2 s by {last['time']:%Y-%m-%d}; it then takes 3 slots on 2 hosts." in found.words
     assert (found.table["slots_needed"].iloc[:-1] <= 2).all()
 
 
 def test_a_lab_that_is_too_small_already_is_told_so() -> None:
-    found = capacity(hourly(), Service(60.0, 1.0), 2, slots_per_host=4)
-    assert "is above 2 s already" in found.words
-    now = growth(hourly())
-    assert now is not None
-    needed = slots_needed(now.busy_hour / 3600, Service(60.0, 1.0), 2.0)
-    assert f"it takes {needed} slots on {-(-needed // 4)} hosts." in found.words
+    found = capacity(hourly(), 60.0, 2, slots_per_host=4)
+    (now,) = found.table.to_dict("records")
+    assert now["slots_needed"] == slots_needed(now["arrivals_per_s"], 60.0, 2.0)
+    assert now["hosts_needed"] == -(-now["slots_needed"] // 4)
+    assert f"is above 2 s already; it takes {now['slots_needed']} slots on 2 hosts." in found.words
 
 
 def test_a_lab_that_does_not_grow_keeps_its_size() -> None:
-    found = capacity(hourly(rate=-0.04), Service(5.0, 1.0), 2)
+    found = capacity(hourly(rate=-0.04), 5.0, 2)
     assert "does not pass 2 s within two years." in found.words
     assert (found.table["wait_s"] <= 2).all()
 
 
-@pytest.mark.parametrize("weeks", [0, 1, 3])
-def test_too_few_weeks_are_said_in_words(weeks: int) -> None:
-    found = capacity(hourly(4).head(weeks * 168), Service(5.0, 1.0), 2)
-    assert "4 whole weeks with requests are needed" in found.words
+@pytest.mark.parametrize(
+    ("weeks", "service", "words"), [(0, 5.0, "there are 0."), (3, 5.0, "there are 3."), (12, None, "no answers yet")]
+)
+def test_too_few_weeks_or_answers_are_said_in_words(weeks: int, service: float | None, words: str) -> None:
+    found = capacity(hourly(12).head(weeks * 168), service, 2)
+    assert words in found.words
     assert found.table.empty
 
 
-def test_scenarios_compare_slots_in_the_same_hour() -> None:
-    found = scenarios(360, Service(36.0, 1.0), [2, 4, 8])
-    assert found["utilisation"].tolist() == [1.8, 0.9, 0.45]
-    assert found["median_s"].iloc[0] == np.inf
-    assert found["p95_s"].is_monotonic_decreasing
-
-
-@pytest.mark.parametrize(("busy_hour", "first"), [(360, 3), (10, 1)])
-def test_scenarios_begin_where_slots_cannot_keep_up(busy_hour: float, first: int) -> None:
-    found = scenarios(busy_hour, Service(36.0, 1.0))
-    assert found["slots"].tolist() == list(range(first, first + 6))
-    assert found["utilisation"].iloc[1] < 1
-
-
-def test_service_times_come_from_the_quieter_hours() -> None:
-    quiet, busy = {"requests": 10, "p50": 2.0, "p95": 6.0}, {"requests": 90, "p50": 9.0, "p95": 40.0}
-    found = service_times(pd.DataFrame([quiet] * 6 + [busy] * 4))
-    expected = Service.from_percentiles(2.0, 6.0)
-    assert found is not None
-    assert (found.mean_s, found.scv) == (pytest.approx(expected.mean_s), pytest.approx(expected.scv))
-
-
-def test_without_answers_nobody_knows_how_long_one_takes() -> None:
-    assert service_times(pd.DataFrame({"requests": [], "p50": [], "p95": []})) is None
+def test_the_service_time_comes_from_the_quieter_hours() -> None:
+    quiet, busy = {"requests": 10, "mean": 2.5}, {"requests": 90, "mean": 11.0}
+    assert service_time(pd.DataFrame([quiet] * 6 + [busy] * 4)) == 2.5
+    assert service_time(pd.DataFrame({"requests": [], "mean": []})) is None

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.usage.backtests import forecasts
+from benchmarks.usage.synthetic import hourly_usage
 from litellm_hub.usage.insight import forecast
-from litellm_hub.usage.insight.backtests import forecasts
-from litellm_hub.usage.insight.synthetic import hourly_usage
 
 
 def daily(weeks: int, seed: int = 1) -> pd.Series:

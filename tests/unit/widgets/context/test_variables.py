@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_hub.tokens import estimate_tokens
+from litellm_hub.client.tokens import estimate_tokens
 from widgets.context.tables import SAMPLE_ROWS, as_table, describe_table
 from widgets.context.variables import Attachment, UnknownVariable, attach, candidates
 

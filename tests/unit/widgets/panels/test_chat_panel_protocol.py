@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import traitlets
 
-from litellm_hub.errors import AnswerCut, HubError
+from litellm_hub.client.errors import AnswerCut, HubError
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 from tests.unit.widgets.conftest import Recorded, wait_for
 from widgets import ChatPanel

@@ -1,14 +1,4 @@
-"""A small client of the hub: which models there are, how the hub is, and streamed chat.
-
-    client = HubClient()  # address and key from LITELLM_BASE_URL and LITELLM_API_KEY
-    with client.stream_chat("smollm2", [{"role": "user", "content": "Hello"}]) as answer:
-        for delta in answer:
-            print(delta.text, end="")
-    print(answer.usage, answer.time_to_first_token)
-
-Nothing is ever retried behind the caller's back: each call is one request and at most one bill. Keys appear in no
-message, log or repr. All exceptions are in `litellm_hub.errors`.
-"""
+"""The client itself: one hub, one key."""
 
 from __future__ import annotations
 
@@ -24,7 +14,7 @@ from typing import Any, NotRequired, TypedDict
 
 import httpx
 
-from litellm_hub.errors import (
+from litellm_hub.client.errors import (
     BadAnswer,
     HubError,
     HubUnreachable,
@@ -33,22 +23,9 @@ from litellm_hub.errors import (
     WrongKey,
     error_from_answer,
 )
-from litellm_hub.model_info import ModelInfo, amount, model_info
-from litellm_hub.stream import ChatStream, Delta, Usage, body_of
-from litellm_hub.tokens import estimate_tokens
-from litellm_hub.tool_calls import ToolCall
-
-__all__ = [
-    "ChatStream",
-    "Delta",
-    "HubClient",
-    "HubState",
-    "HubStatus",
-    "Message",
-    "ModelInfo",
-    "ToolCall",
-    "Usage",
-]
+from litellm_hub.client.model_info import ModelInfo, amount, model_info
+from litellm_hub.client.stream import ChatStream, body_of
+from litellm_hub.client.tokens import estimate_tokens
 
 CONNECT_TIMEOUT = 5.0
 STATUS_TIMEOUT = 3.0
@@ -143,7 +120,7 @@ class HubClient:
         """List the models that the key may use, in the hub's order.
 
         Raises:
-            NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.errors`.
+            NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.client.errors`.
         """
         return self._models(min(self._timeout, 30.0))
 
@@ -188,7 +165,7 @@ class HubClient:
             A sentence for each; empty if all is well.
 
         Raises:
-            NotConfigured, HubUnreachable, BadAnswer: see `litellm_hub.errors`.
+            NotConfigured, HubUnreachable, BadAnswer: see `litellm_hub.client.errors`.
         """
         self._check_address()
         # A hub that is not ready may say why: its status is not looked at.
@@ -205,13 +182,13 @@ class HubClient:
         Where several deployments serve a model, the longest context and the highest price count.
 
         Raises:
-            NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.errors`.
+            NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.client.errors`.
         """
         self._check_configured()
         return model_info(_json(self._get("/model_group/info", min(self._timeout, 30.0))))
 
     def count_tokens(self, text: str, model: str = "") -> int:
-        """Estimate how many tokens `text` has, without asking anybody; see `litellm_hub.tokens` for the margin.
+        """Estimate how many tokens `text` has, without asking anybody; see `litellm_hub.client.tokens` for the margin.
 
         Args:
             text: Any text; the tokens that a chat template adds are not counted.

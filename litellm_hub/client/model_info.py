@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from litellm_hub.errors import BadAnswer
+from litellm_hub.client.errors import BadAnswer
 
 
 @dataclass(frozen=True, slots=True)

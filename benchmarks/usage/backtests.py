@@ -1,20 +1,27 @@
-"""How good the analyses are where the truth is known."""
+"""How good the analyses are where the truth is known: `make bench-usage ARGS=--backtest`."""
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from vega_datasets import data
 
+from benchmarks.usage.synthetic import PLANTED, Planted, hourly_usage
+from benchmarks.usage.trace_formats import read_trace
 from litellm_hub.usage.insight.anomalies import unusual_error_rate, unusual_latency, unusual_volume
+from litellm_hub.usage.insight.capacity import median_wait
 from litellm_hub.usage.insight.forecasting import forecast
-from litellm_hub.usage.insight.queueing import Bursts, Service, simulate, wait
 from litellm_hub.usage.insight.series import HOURS_OF_WEEK, Grain
-from litellm_hub.usage.insight.synthetic import PLANTED, Planted, hourly_usage
 
+TRACE = Path(__file__).with_name("data") / "AzureLLMInferenceTrace_conv.csv.gz"
 _SEASON: dict[Grain, int] = {"hour": HOURS_OF_WEEK, "day": 7}
+_Floats = npt.NDArray[np.float64]
 
 
 def incidents(logs: int = 5, *, planted: tuple[Planted, ...] = PLANTED, weeks: int = 10) -> pd.DataFrame:
@@ -85,7 +92,7 @@ def forecasts(
 
 
 def waits(arrivals_s: npt.ArrayLike, services_s: npt.ArrayLike, slots: Sequence[int]) -> pd.DataFrame:
-    """Replay requests through a simulated queue, and compare with what `wait` expects.
+    """Replay requests through a simulated queue, and compare with what `median_wait` expects.
 
     Args:
         arrivals_s: When each request came, in seconds, in order.
@@ -93,23 +100,47 @@ def waits(arrivals_s: npt.ArrayLike, services_s: npt.ArrayLike, slots: Sequence[
         slots: Numbers of slots to try.
 
     Returns:
-        A row per number: `slots` (int64), `utilisation`, and for `waiting` (share of the requests), `median_s` and
-        `p95_s` (seconds) what was `…_simulated`, what is `…_expected`, and what would be were the requests independent
-        of each other (`…_independent`; float64).
+        A row per number: `slots` (int64), `simulated` and `expected` (median wait in seconds), `utilisation` (float64).
     """
     arrivals, services = np.asarray(arrivals_s, dtype="float64"), np.asarray(services_s, dtype="float64")
-    rate = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
-    service, bursts = Service.from_times(services), Bursts.from_arrivals(arrivals)
-    rows = []
-    for number in slots:
-        waited = simulate(arrivals, services, number)
-        expected, independent = wait(rate, service, number, bursts), wait(rate, service, number)
-        row: dict[str, float] = {"slots": number, "utilisation": expected.utilisation}
-        row["waiting_simulated"] = float(np.mean(waited > 0))
-        row["waiting_expected"], row["waiting_independent"] = expected.probability, independent.probability
-        for name, share in (("median_s", 0.5), ("p95_s", 0.95)):
-            row[f"{name}_simulated"] = float(np.quantile(waited, share))
-            row[f"{name}_expected"] = expected.quantile(share)
-            row[f"{name}_independent"] = independent.quantile(share)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    rate, mean = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]), float(services.mean())
+    simulated = [float(np.median(simulate(arrivals, services, number))) for number in slots]
+    found = pd.DataFrame({"slots": list(slots), "simulated": simulated})
+    expected = [median_wait(rate, mean, number) for number in slots]
+    return found.assign(expected=expected, utilisation=rate * mean / found["slots"])
+
+
+def simulate(arrivals: _Floats, services: _Floats, slots: int) -> _Floats:
+    """Let requests queue for slots, first come, first served; return how long each waits, in seconds.
+
+    Exact: J. Kiefer, J. Wolfowitz, "On the theory of queues with many servers", Transactions of the AMS 78, 1955.
+    """
+    free = [-math.inf] * slots
+    found = np.empty(len(arrivals))
+    for number, (arrival, service) in enumerate(zip(arrivals.tolist(), services.tolist(), strict=True)):
+        begin = max(arrival, free[0])
+        heapq.heapreplace(free, begin + service)
+        found[number] = begin - arrival
+    return found
+
+
+def of_the_trace(slots: Sequence[int]) -> pd.DataFrame:
+    """`waits` of an hour of conversations with a service of Azure's, on slots that read 3,000 and write 40 tokens/s."""
+    trace = list(read_trace(TRACE))
+    services = [request.prompt_tokens / 3000 + request.completion_tokens / 40 for request in trace]
+    return waits([request.arrived.timestamp() for request in trace], services, slots)
+
+
+def report() -> str:
+    """All back-tests as text."""
+    daily = hourly_usage(30, planted=()).set_index("time")["requests"].resample("D").sum()
+    real = data.seattle_temps().set_index("date")["temp"].resample("h").mean().interpolate()
+    parts = {
+        "Unusual hours, planted into five made-up logs of ten weeks": incidents(5),
+        "The same without incidents: every find is a false alarm": incidents(5, planted=()),
+        "Forecasts of a made-up log, 14 days ahead (covered: near 0.8)": forecasts(daily, 14, grain="day", origins=4),
+        "Forecasts of Seattle's temperature, 48 hours ahead": forecasts(real[: 168 * 12], 48, grain="hour", origins=3),
+        "Median wait of a public trace, in seconds: bursts make it longer than expected": of_the_trace(range(31, 40)),
+    }
+    shown = {title: found.to_string(index=False, float_format="%.3f") for title, found in parts.items()}
+    return "\n\n".join(f"{title}\n{table}" for title, table in shown.items())

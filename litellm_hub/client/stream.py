@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 
-from litellm_hub.errors import AnswerCut, BadAnswer, HubError, HubUnreachable, error_from_answer, without_keys
-from litellm_hub.sse import Event, EventDecoder
-from litellm_hub.tool_calls import ToolCall, ToolCallCollector
+from litellm_hub.client.errors import AnswerCut, BadAnswer, HubError, HubUnreachable, error_from_answer, without_keys
+from litellm_hub.client.sse import Event, EventDecoder
+from litellm_hub.client.tool_calls import ToolCall, ToolCallCollector
 
 
 @dataclass(frozen=True, slots=True)
