@@ -27,16 +27,13 @@ PUBLIC = {
         "storage.transcript.to_markdown",
         "storage.transcript.to_notebook",
         "storage.transcript.to_json",
-        "storage.transcript.from_json",
     ],
     "litellm_hub": ["client.HubClient", "client.HubStatus", "client.ModelInfo", "stream.ChatStream", "errors.*"],
 }
-# What a panel's own modules call on it.
-INTERNAL = ("attached", "client", "kind", "library", "model_info", "replay", "session", "show\\w*", "toolbox")
 SETTINGS: ConfigDict = {
     "docstring_style": "google",
     "docstring_section_style": "list",
-    "filters": ["!^_", f"!^({'|'.join(INTERNAL)})$"],
+    "filters": ["!^_", "!^kind$"],
     "heading_level": 2,
     "members_order": "source",
     "show_bases": False,

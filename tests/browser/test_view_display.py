@@ -1,4 +1,4 @@
-"""Meters, settings, scrolling and layout in the chat panel's script alone, with a pretended model as kernel."""
+"""UsageMeters, settings, scrolling and layout in the chat panel's script alone, with a pretended model as kernel."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Generator
 
-from widgets.conversations.answering import Answering
-from widgets.conversations.document import Figures, State
+from widgets.conversations.answer_task import AnswerTask
+from widgets.storage.document import Figures, State
 
 
 class AnswerHandle:
@@ -19,8 +19,8 @@ class AnswerHandle:
     Nobody has to await it: the answer streams into the panel all the same.
     """
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
+    def __init__(self, task: AnswerTask) -> None:
+        self._task = task
 
     def __repr__(self) -> str:
         return f"<answer of {self.model or 'no model'}, {self.state.value}: {self.text!r}>"
@@ -31,22 +31,22 @@ class AnswerHandle:
     @property
     def text(self) -> str:
         """What has arrived so far."""
-        return self._answering.answer().text
+        return self._task.answer().text
 
     @property
     def model(self) -> str:
         """Name of the model."""
-        return self._answering.answer().model
+        return self._task.answer().model
 
     @property
     def state(self) -> State:
         """How far it has come: "streaming", "waiting" (for a tool's approval), "done", "stopped", "cut" or "failed"."""
-        return self._answering.answer().state
+        return self._task.answer().state
 
     @property
     def figures(self) -> Figures:
-        """What it took, see `widgets.conversations.figures.Tally.figures`; empty before the end."""
-        return self._answering.answer().figures
+        """What it took, see `widgets.conversations.answer_figures.AnswerFigures.figures`; empty before the end."""
+        return self._task.answer().figures
 
     def wait(self, timeout: float | None = None) -> AnswerHandle:
         """Wait for the end. In a notebook prefer `await`, which leaves the kernel free for the panel.
@@ -61,7 +61,7 @@ class AnswerHandle:
             TimeoutError: It did not end in time; it goes on.
             HubError: It failed or was cut (see `litellm_hub.errors`); `text` has what had arrived.
         """
-        if not self._answering.ended.wait(timeout):
+        if not self._task.ended.wait(timeout):
             raise TimeoutError(f"The answer did not end within {timeout} s.")
         return self._outcome()
 
@@ -76,11 +76,11 @@ class AnswerHandle:
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(ended.set)
 
-        self._answering.when_ended(tell)
+        self._task.when_ended(tell)
         await ended.wait()
         return self._outcome()
 
     def _outcome(self) -> AnswerHandle:
-        if self._answering.error is not None:
-            raise self._answering.error
+        if self._task.error is not None:
+            raise self._task.error
         return self

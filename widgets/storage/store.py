@@ -8,7 +8,6 @@ words; the lock goes with the process. Files that are no conversations are left 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from widgets.conversations.document import BadDocument, Document, Summary, parse, read_head
+from widgets.storage.document import Document, DocumentError, Summary, parse, read_head
 from widgets.storage.lock import Lock
 
 FOLDER_VARIABLE = "GENAILABS_CHAT_FOLDER"
@@ -125,7 +124,7 @@ class Store:
                 ) from None
         try:
             document = parse(data)
-        except BadDocument as error:
+        except DocumentError as error:
             raise StoreError(str(error), f"The file {path} is left as it is.") from error
         document.id = conversation_id  # a file that was copied by hand has its name for an id
         return document
@@ -188,39 +187,6 @@ class Store:
                 self._replace(self.folder / _SETTINGS, msgspec.json.encode({**self._settings(), name: value}))
         finally:
             lock.release()
-
-    def append(self, name: str, line: bytes) -> None:
-        """Add a line to a file of lines, whole or not at all.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
-        with self._translated("saved"):
-            self._make_folder()
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            with os.fdopen(os.open(self.folder / name, flags, 0o600), "r+b", buffering=0) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                size = os.fstat(file.fileno()).st_size
-                # A kernel that was killed in the middle of a line must not spoil the next one as well.
-                torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-                try:
-                    file.write((b"\n" if torn else b"") + line + b"\n")
-                    os.fsync(file.fileno())
-                except OSError:
-                    file.truncate(size)
-                    raise
-
-    def lines(self, name: str) -> list[bytes]:
-        """Return the lines of a file of lines; none if it is not there.
-
-        Raises:
-            StoreError: It cannot be read.
-        """
-        with self._translated("read"):
-            try:
-                return (self.folder / name).read_bytes().splitlines()
-            except FileNotFoundError:
-                return []
 
     def _settings(self) -> dict[str, str]:
         try:
@@ -301,7 +267,7 @@ def _describe(name: str, data: bytes, words: list[str]) -> Item | None:
     try:
         read_head(data)
         texts = _texts.decode(data)
-    except BadDocument as error:
+    except DocumentError as error:
         return None if words else _unreadable(name, str(error))
     except (msgspec.DecodeError, UnicodeError) as error:
         return None if words else _unreadable(name, f"A part of it has an unexpected form: {error}.")

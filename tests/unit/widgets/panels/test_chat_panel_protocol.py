@@ -230,7 +230,7 @@ def test_the_model_that_was_used_last_is_chosen_next_time(new_panel: NewPanel, h
     assert panel.model == "first"
     panel.model = "second"
     panel.ask("one").wait(10)
-    wait_for(lambda: panel.library.store.setting("model") == "second")
+    wait_for(lambda: panel.session.library.store.setting("model") == "second")
     assert new_panel().model == "second"
     hub.models = ["first"]
     assert new_panel().model == "first"

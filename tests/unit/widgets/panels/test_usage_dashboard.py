@@ -12,7 +12,7 @@ import pytest
 
 from litellm_hub.usage import LogUnreachable
 from tests.unit.client.scripted_hub import ScriptedHub, scripted_hub
-from tests.unit.widgets.panels.test_chat_panel_protocol import wait_for
+from tests.unit.widgets.conftest import wait_for
 from widgets import UsageDashboard
 from widgets.panels import usage_view
 from widgets.panels.usage_dashboard import _module

@@ -11,7 +11,7 @@ import pytest
 from tests.doubles.scripted_model import reply_to
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 from tests.unit.widgets.conftest import Recorded, wait_for
-from widgets.conversations import answering
+from widgets.conversations import answer_task
 
 NewPanel = Callable[..., Recorded]
 
@@ -144,7 +144,7 @@ def test_stop_works_while_a_call_waits_or_runs(new_panel: NewPanel, hub: Scripte
 def test_a_model_that_calls_on_and_on_is_stopped(
     new_panel: NewPanel, hub: ScriptedHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "MAX_ROUNDS", 3)
+    monkeypatch.setattr(answer_task, "MAX_ROUNDS", 3)
     call = {"tool_calls": [{"index": 0, "id": "same", "function": {"name": "add", "arguments": '{"a": 1, "b": 1}'}}]}
     hub.reply = lambda body: Reply([chunk("I add. "), chunk(delta=call), chunk(finish_reason="tool_calls")])
     panel = new_panel(tools=[add], approve="always")
