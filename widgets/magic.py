@@ -106,8 +106,6 @@ class ChatMagics(Magics):
         opened.task = task
         self._show(opened, task)
         self._library.settle(opened)
-        if task.error is None:
-            self._library.remember_model(model)
         return task.answer()
 
     def _usual_model(self, client: HubClient) -> str:
@@ -120,7 +118,7 @@ class ChatMagics(Magics):
         """Write the answer to the cell's output while it comes, and then once more as formatted text."""
         news: queue.Queue[Event | None] = queue.Queue()
         opened.conversation.connect(news.put)
-        task.when_ended(lambda: news.put(None))
+        task.done.add_done_callback(lambda _: news.put(None))
         task.start()
         try:
             self._write(news, task)

@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,7 +73,7 @@ class AnswerTask:
 
     Attributes:
         error: Why the answer failed or was cut; None before the end, and if it did not.
-        ended: Set when the answer has ended.
+        done: Has a result, None, when the answer has ended.
     """
 
     def __init__(
@@ -90,7 +91,8 @@ class AnswerTask:
         self.answer_id = answer_id
         self.settings = settings
         self.error = refusal
-        self.ended = threading.Event()
+        self.done: Future[None] = Future()
+        self.done.set_running_or_notify_cancel()  # an `await` of it that is given up must not end the answer
         self._client = client
         self._toolbox = toolbox
         self._on_end = on_end
@@ -101,7 +103,6 @@ class AnswerTask:
         self._figures = AnswerFigures()
         self._length = 0
         self._final: Answer | None = None
-        self._waiting: list[Callable[[], object]] = []
 
     def start(self) -> AnswerTask:
         """Begin to write, on a thread of its own."""
@@ -126,14 +127,6 @@ class AnswerTask:
             self._decisions.setdefault(call_id, allow)
             self._news.notify_all()
 
-    def when_ended(self, tell: Callable[[], object]) -> None:
-        """Call `tell` once, when the answer has ended, on any thread; it must not wait."""
-        with self._news:
-            if not self.ended.is_set():
-                self._waiting.append(tell)
-                return
-        tell()
-
     def answer(self) -> Answer:
         """Return a copy of the answer as it is now; after its deletion, as it was at its end."""
         if self._final is not None:
@@ -155,11 +148,7 @@ class AnswerTask:
         try:
             self._end()
         finally:
-            with self._news:
-                self.ended.set()
-                waiting, self._waiting = self._waiting, []
-            for tell in waiting:
-                tell()
+            self.done.set_result(None)
             self._on_end(self)
 
     def _end(self) -> None:

@@ -42,7 +42,7 @@ class Conversation:
     """A tree of prompts and answers, safe to use from several threads. At most one answer is live at a time.
 
     Args:
-        document: What it begins with; default: nothing.
+        document: What it begins with (`widgets.storage.document.parse` makes one); default: nothing.
 
     Attributes:
         id: Its id, the name of its file.
@@ -285,11 +285,6 @@ class Conversation:
         """Return the document as JSON."""
         with self._lock:
             return msgspec.json.encode(self._document())
-
-    @classmethod
-    def from_document(cls, document: Document) -> Conversation:
-        """Return the conversation that a document describes (`widgets.storage.document.parse` makes one)."""
-        return cls(document)
 
     def _ask(self, parent: str | None, text: str, model: str, attachments: list[Attached], system_prompt: str) -> str:
         before = list(self._tree.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Generator
 
 from widgets.conversations.answer_task import AnswerTask
@@ -61,23 +60,14 @@ class AnswerHandle:
             TimeoutError: It did not end in time; it goes on.
             HubError: It failed or was cut (see `litellm_hub.errors`); `text` has what had arrived.
         """
-        if not self._task.ended.wait(timeout):
-            raise TimeoutError(f"The answer did not end within {timeout} s.")
+        try:
+            self._task.done.result(timeout)
+        except TimeoutError:
+            raise TimeoutError(f"The answer did not end within {timeout} s.") from None
         return self._outcome()
 
     def __await__(self) -> Generator[object, None, AnswerHandle]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> AnswerHandle:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-
-        def tell() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(ended.set)
-
-        self._task.when_ended(tell)
-        await ended.wait()
+        yield from asyncio.wrap_future(self._task.done).__await__()
         return self._outcome()
 
     def _outcome(self) -> AnswerHandle:

@@ -129,7 +129,7 @@ class Library:
             except StoreError:
                 lock.release()
                 raise
-            return self._add(Conversation.from_document(recover(document)), lock, Saving())
+            return self._add(Conversation(recover(document)), lock, Saving())
 
     def add(self, document: Document) -> str:
         """Take in a conversation from elsewhere, under a new id; return that.
@@ -138,7 +138,7 @@ class Library:
             StoreError: It cannot be saved.
         """
         document.id = new_id()
-        conversation = Conversation.from_document(recover(document))
+        conversation = Conversation(recover(document))
         self.store.write(document.id, conversation.encode())
         return document.id
 
@@ -193,14 +193,10 @@ class Library:
             self._unlock(opened)
 
     def usual_model(self, names: Sequence[str]) -> str:
-        """Return which of these models to begin with: the one that was used last, else the first; empty if none."""
-        last = self.store.setting("model")
+        """Return which of these models to begin with: the one that was asked last, else the first; empty if none."""
+        self.flush()
+        last = self.store.last_model()
         return last if last in names else next(iter(names), "")
-
-    def remember_model(self, name: str) -> None:
-        """Note which model was used last."""
-        with contextlib.suppress(StoreError):  # a conversation cannot be saved either then, and the panel says so
-            self.store.remember("model", name)
 
     def items(self, query: str = "") -> list[Item]:
         """List or search the conversations, see `Store.items`.
@@ -243,7 +239,7 @@ class Library:
         document.id, document.title = new_id(), f"{title} (copy)"
         reason = f"Another kernel has “{title}” open: this is a copy of it."
         remedy = "It is saved as a conversation of its own with the next prompt."
-        return self._add(Conversation.from_document(recover(document)), None, Saving("copy", reason, remedy))
+        return self._add(Conversation(recover(document)), None, Saving("copy", reason, remedy))
 
     def _add(self, conversation: Conversation, lock: Lock | None, saving: Saving) -> OpenConversation:
         opened = OpenConversation(conversation, lock, saving)

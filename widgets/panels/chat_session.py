@@ -233,6 +233,5 @@ class ChatSession:
         """What is due after an answer; runs on its thread."""
         self.library.settle(opened)
         self._meters.add_cost(task.answer().figures.get("cost"))
-        self.library.remember_model(task.settings.model)
         self._on_change()
         self._on_end(task.error)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @functools.cache
-def _module() -> str:
+def module() -> str:
     """Return the front end with Vega in it: nothing is loaded from the net."""
     source = assets.text("usage.js")
     return str(vl_convert.javascript_bundle(source, vl_version=vl_version_for_vl_convert()))
@@ -65,7 +65,7 @@ class UsageDashboard(MessagePanel):
         self._bucket: tuple[str, str] | None = None
         self._further = False
         self._wanted: dict[str, Any] | None = None
-        super().__init__(_esm=_module())
+        super().__init__(_esm=module())
         self._handlers |= {
             "open": self._open,
             "choose": lambda message: self._want({"type": "view", "choice": message.get("choice")}),

@@ -22,7 +22,6 @@ from widgets.storage.lock import Lock
 FOLDER_VARIABLE = "GENAILABS_CHAT_FOLDER"
 SNIPPET = 120  # characters
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
-_SETTINGS = "settings.json"
 
 
 class StoreError(Exception):
@@ -166,33 +165,14 @@ class Store:
         found = [item for entry in entries if (item := self._item(entry, words)) is not None]
         return sorted(found, key=lambda item: item.updated, reverse=True)
 
-    def setting(self, name: str) -> str:
-        """Return a remembered setting, empty if there is none."""
-        return self._settings().get(name, "")
-
-    def remember(self, name: str, value: str) -> None:
-        """Keep a setting for the panels to come.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
-        settings = self._settings()
-        if settings.get(name) == value:
-            return
-        lock = self.lock("settings")
-        if lock is None:
-            return  # another kernel is writing it in this very moment, and its word is as good
+    def last_model(self) -> str:
+        """Return the model that was asked in the last changed conversation; empty where not known."""
         try:
-            with self._translated("saved"):
-                self._replace(self.folder / _SETTINGS, msgspec.json.encode({**self._settings(), name: value}))
-        finally:
-            lock.release()
-
-    def _settings(self) -> dict[str, str]:
-        try:
-            return msgspec.json.decode((self.folder / _SETTINGS).read_bytes(), type=dict[str, str])
-        except (OSError, msgspec.DecodeError):
-            return {}  # nothing is lost with it: the user chooses once more
+            entries = [entry for entry in os.scandir(self.folder) if self._is_conversation(entry.name)]
+            newest = max(entries, key=lambda entry: entry.stat().st_mtime_ns)
+            return read_head(Path(newest.path).read_bytes()).model
+        except (OSError, ValueError):
+            return ""  # nothing is lost with it: the user chooses once more
 
     def _path(self, conversation_id: str, suffix: str = ".json") -> Path:
         # An id may come from a browser, and must not lead out of the folder.
@@ -203,7 +183,7 @@ class Store:
     @staticmethod
     def _is_conversation(name: str) -> bool:
         stem, _, suffix = name.rpartition(".")
-        return suffix == "json" and bool(_ID.fullmatch(stem)) and name != _SETTINGS
+        return suffix == "json" and bool(_ID.fullmatch(stem))
 
     def _item(self, entry: os.DirEntry[str], words: list[str]) -> Item | None:
         """Return the item of a file; None if it does not hold the words, or is gone."""

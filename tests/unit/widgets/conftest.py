@@ -81,7 +81,7 @@ class Recorded(Recording, ChatPanel):
         """Wait until the last answer has ended and all is said about it."""
         task = self.session.task
         assert task is not None
-        wait_for(lambda: not self.busy and task.ended.is_set())
+        wait_for(lambda: not self.busy and task.done.done())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -166,26 +166,6 @@ class Talk(RuleBasedStateMachine):
 
 TestTalk = Talk.TestCase
 TestTalk.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
-
-
-@given(text=TEXTS, cuts=st.lists(st.integers(0, 30), max_size=8), late=st.integers(0, 8))
-@settings(deadline=None)
-def test_any_chunking_and_any_late_view_show_the_whole_text(text: str, cuts: list[int], late: int) -> None:
-    places = sorted(min(cut, len(text)) for cut in cuts)
-    pieces = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
-    views = [View()]
-    talk = Conversation()
-    feed = EventFeed(lambda event: [view.take(event) for view in views] and None)
-    feed.show(talk)
-    feed.replay()
-    answer = talk.ask("prompt", "m")
-    for number, piece in enumerate(pieces):
-        if number == late:
-            views.append(View())
-            feed.replay()
-        talk.add(answer, piece)
-    talk.end(answer, Ending(State.DONE))
-    assert all(view.entries[-1]["text"] == text and view.entries == talk.entries() for view in views)
 
 
 def test_views_stay_whole_when_replays_and_switches_come_from_other_threads() -> None:

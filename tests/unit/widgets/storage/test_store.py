@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import stat
 import subprocess
@@ -256,17 +255,6 @@ def test_a_removed_conversation_does_not_come_back_from_a_panel_that_still_shows
     library.flush()
     library.release(session)
     assert list(folder.iterdir()) == []
-
-
-def test_a_setting_is_remembered_and_a_broken_file_of_them_forgotten(folder: Path) -> None:
-    store = Store()
-    assert store.setting("model") == ""
-    store.remember("model", "one")
-    assert Store().setting("model") == "one"
-    (folder / "settings.json").write_text("{")
-    assert store.setting("model") == ""
-    store.remember("model", "two")
-    assert json.loads((folder / "settings.json").read_text()) == {"model": "two"}
 
 
 def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

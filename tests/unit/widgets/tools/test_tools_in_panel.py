@@ -167,28 +167,6 @@ def test_a_call_that_nobody_offered_is_an_error_in_words(panel: Recorded, hub: S
     assert "none was offered" in last(panel)["reason"]
 
 
-def test_what_cells_print_meanwhile_is_not_taken_for_the_tools_output(
-    new_panel: NewPanel, capsys: pytest.CaptureFixture[str]
-) -> None:
-    inside, go_on = threading.Event(), threading.Event()
-
-    def slow() -> str:
-        """Be slow."""
-        print("from the tool")
-        inside.set()
-        go_on.wait(10)
-        return "done"
-
-    panel = new_panel(tools=[slow], approve="always")
-    panel.ask("call slow {}")
-    assert inside.wait(5)
-    print("from a cell")
-    go_on.set()
-    panel.done()
-    assert last(panel)["calls"][0]["result"] == "from the tool\ndone"
-    assert capsys.readouterr().out == "from a cell\n"
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
