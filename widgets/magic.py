@@ -25,11 +25,12 @@ from IPython.display import clear_output, display
 from litellm_hub.client import HubClient
 from litellm_hub.client.errors import HubError
 from widgets.answer_html import to_html
-from widgets.conversations.answering import Answering, Settings
+from widgets.conversations.answer_task import AnswerTask, Settings
 from widgets.conversations.conversation import Event
-from widgets.conversations.document import Answer, Attached, Figures
-from widgets.panels.chat_panel import ChatPanel, attach_variables
-from widgets.storage.library import Library, Session
+from widgets.conversations.library import Library, OpenConversation
+from widgets.panels.chat_panel import ChatPanel
+from widgets.panels.notebook import attach_variables
+from widgets.storage.document import Answer, Attached, Figures
 from widgets.tools.toolbox import Toolbox
 
 # A signal that comes between Python's last look and the wait does not end the wait: it is seen when the wait is over.
@@ -51,7 +52,7 @@ class ChatMagics(Magics):
         super().__init__(shell)
         self._shell = shell
         self._library = Library.at()
-        self._session: Session | None = None
+        self._opened: OpenConversation | None = None
 
     @magic_arguments()
     @argument(
@@ -73,22 +74,22 @@ class ChatMagics(Magics):
         themselves; use --attach to show variables to the model.
         """
         options = parse_argstring(self.chat, line)
-        if options.new or self._session is None:
-            if self._session is not None:
-                self._library.release(self._session)
-            self._session = self._library.new()
+        if options.new or self._opened is None:
+            if self._opened is not None:
+                self._library.release(self._opened)
+            self._opened = self._library.new()
         if cell is None:
-            return ChatPanel(conversation=self._session.id, model=options.model)
+            return ChatPanel(conversation=self._opened.id, model=options.model)
         if not cell.strip():
             raise UsageError("The prompt is blank: write it into the cell, below the line with %%chat.")
         if options.to and not options.to.isidentifier():
             raise UsageError(f"--to {options.to!r} is no name of a variable.")
-        answer = self._ask(self._session, cell.strip(), options)
+        answer = self._ask(self._opened, cell.strip(), options)
         if options.to:
             self._shell.user_ns[options.to] = answer.text
         return None
 
-    def _ask(self, session: Session, prompt: str, options: Any) -> Answer:
+    def _ask(self, opened: OpenConversation, prompt: str, options: Any) -> Answer:
         client = HubClient()
         refusal: HubError | None = None
         model, attached = options.model, list[Attached]()
@@ -99,33 +100,31 @@ class ChatMagics(Magics):
             refusal = error
         except (LookupError, ValueError) as error:
             refusal = HubError(str(error), "Attach variables that the notebook has.")
-        answer_id = session.conversation.ask(prompt, model, attached, system_prompt=options.system)
+        answer_id = opened.conversation.ask(prompt, model, attached, system_prompt=options.system)
         settings = Settings(model, options.system, options.temperature, options.max_tokens)
-        answering = Answering(session.conversation, answer_id, client, settings, Toolbox(), refusal=refusal)
-        session.answering = answering
-        self._show(session, answering)
-        self._library.settle(session)
-        if answering.error is None:
-            self._library.store.remember("model", model)
-        return answering.answer()
+        task = AnswerTask(opened.conversation, answer_id, client, settings, Toolbox(), refusal=refusal)
+        opened.task = task
+        self._show(opened, task)
+        self._library.settle(opened)
+        return task.answer()
 
     def _usual_model(self, client: HubClient) -> str:
-        models, last = client.models(), self._library.store.setting("model")
-        if not models:
+        model = self._library.usual_model(client.models())
+        if not model:
             raise HubError("The hub offers no model to this key.", "Ask for a key that may use one.")
-        return last if last in models else models[0]
+        return model
 
-    def _show(self, session: Session, answering: Answering) -> None:
+    def _show(self, opened: OpenConversation, task: AnswerTask) -> None:
         """Write the answer to the cell's output while it comes, and then once more as formatted text."""
         news: queue.Queue[Event | None] = queue.Queue()
-        session.conversation.connect(news.put)
-        answering.when_ended(lambda: news.put(None))
-        answering.start()
+        opened.conversation.connect(news.put)
+        task.done.add_done_callback(lambda _: news.put(None))
+        task.start()
         try:
-            self._write(news, answering)
+            self._write(news, task)
         finally:
-            session.conversation.disconnect(news.put)
-        answer = answering.answer()
+            opened.conversation.disconnect(news.put)
+        answer = task.answer()
         if getattr(self._shell, "kernel", None) is None:  # a terminal: what is written stays
             sys.stdout.write(f"\n\n{_fault(answer)}{_in_words(answer.model, answer.figures)}\n")
             return
@@ -133,19 +132,19 @@ class ChatMagics(Magics):
         display({"text/html": _as_html(answer), "text/plain": f"{answer.text}\n{_fault(answer)}"}, raw=True)
 
     @staticmethod
-    def _write(news: queue.Queue[Event | None], answering: Answering) -> None:
+    def _write(news: queue.Queue[Event | None], task: AnswerTask) -> None:
         while True:
             try:
                 event = news.get(timeout=_WAKE_S)
                 if event is None:
                     return
-                if event["type"] == "delta" and event["id"] == answering.answer_id:
+                if event["type"] == "delta" and event["id"] == task.answer_id:
                     sys.stdout.write(event["text"])
                     sys.stdout.flush()
             except queue.Empty:
                 continue
             except KeyboardInterrupt:
-                answering.stop()
+                task.stop()
 
 
 def load(shell: InteractiveShell) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 PANEL = "section.lab-chat"
 ANSWER = ".lab-chat-answer"
 ANSWER_TEXT = ".lab-chat-answer .lab-chat-text"
-CONNECTED = ".lab-chat-status:has-text('Connected')"
+CONNECTED = ".lab-chat-status:has-text('Connected'):not(:has-text('Not connected'))"  # both in any case
 PATIENCE = 120_000.0  # ms: a real model on a busy machine
 
 

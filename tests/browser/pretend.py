@@ -65,14 +65,21 @@ class PretendedView:
         )
         page.goto("https://lab.test/")
         page.set_content("<!doctype html><html lang='en'><title>Lab</title><body><main id='el'></main></body></html>")
-        page.add_style_tag(content=(STATIC / "chat.css").read_text(encoding="utf-8"))
+        style = "usage.css" if script == "usage" else "chat.css"
+        page.add_style_tag(content=(STATIC / style).read_text(encoding="utf-8"))
         page.evaluate(_MODEL, TRAITS | traits)
         self.seq = 0
         self.script = script
 
     def render(self) -> PretendedView:
         """Draw the view anew, as another display of the same panel."""
-        self.page.evaluate(_RENDER, (STATIC / f"{self.script}.js").read_text(encoding="utf-8"))
+        if self.script == "usage":
+            from widgets.panels.usage_dashboard import module  # loads what other views need not wait for
+
+            code = module()
+        else:
+            code = (STATIC / f"{self.script}.js").read_text(encoding="utf-8")
+        self.page.evaluate(_RENDER, code)
         return self
 
     def sent(self, kind: str | None = None) -> list[dict[str, Any]]:

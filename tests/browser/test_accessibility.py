@@ -129,7 +129,6 @@ def test_the_comparison_has_no_barriers(page: Page, axe: str, theme: str) -> Non
         answer(2, TEXT, figures=FIGURES, column=0, round="r1"),
         answer(3, "Short.", figures=FIGURES, model="n", column=1, round="r1"),
     )
-    view.event("vote", round="r1", winner="n")
     expect(page.locator("math")).to_have_count(1)
     found = offences(page, axe)
     assert not found, "\n".join(found)

@@ -38,16 +38,6 @@ def test_a_silent_kernel_is_worth_a_word(view: PretendedView) -> None:
     expect(prompt(view)).to_have_value("Anybody there?")
 
 
-def test_shift_enter_starts_a_line_and_escape_stops(view: PretendedView) -> None:
-    prompt(view).press_sequentially("one")
-    prompt(view).press("Shift+Enter")
-    prompt(view).press_sequentially("two")
-    expect(prompt(view)).to_have_value("one\ntwo")
-    begin(view)
-    prompt(view).press("Escape")
-    assert view.sent("stop") == [{"type": "stop"}]
-
-
 def test_a_draft_survives_another_display_and_belongs_to_its_conversation(view: PretendedView) -> None:
     prompt(view).fill("half a thou")
     view.render()
@@ -68,25 +58,12 @@ def test_the_arrow_key_edits_the_last_prompt_as_a_new_branch(view: PretendedView
     assert view.sent("edit") == [{"type": "edit", "id": "e1", "text": "First, better?"}]
     expect(field).to_have_count(0)
     expect(prompt(view)).to_be_focused()
-
-
-def test_escape_leaves_the_editor_without_a_change(view: PretendedView) -> None:
     view.page.get_by_label("Edit the prompt and ask again").click()
-    view.page.get_by_label("Edited prompt").fill("x")
-    view.page.keyboard.press("Escape")
+    field.fill("x")
+    field.press("Escape")
     expect(view.page.locator(".lab-chat-bubble")).to_have_text("First?")
-    assert not view.sent("edit")
+    assert len(view.sent("edit")) == 1
     assert not view.sent("stop")
-
-
-def test_answers_are_asked_for_again_and_versions_switched(view: PretendedView) -> None:
-    view.page.get_by_label("Answer again").click()
-    assert view.sent("regenerate") == [{"type": "regenerate", "id": "e2"}]
-    view.event("path", keep=1, entries=[answer(5, "Second", branch={"index": 1, "count": 2})], busy=False)
-    expect(view.page.locator(".lab-chat-branch-place")).to_have_text("2/2")
-    expect(view.page.get_by_label("Next version")).to_be_disabled()
-    view.page.get_by_label("Previous version").click()
-    assert view.sent("branch") == [{"type": "branch", "id": "e5", "step": -1}]
 
 
 def test_deleting_asks_first_and_says_what_goes_with_it(view: PretendedView) -> None:
@@ -129,22 +106,10 @@ def test_a_cut_answer_keeps_its_text_says_why_and_can_be_retried(view: Pretended
     expect(last_answer(view).locator(".lab-chat-body")).to_have_text("Half an")
     fault.get_by_role("button", name="Try again").click()
     assert view.sent("retry") == [{"type": "retry", "id": "e4"}]
-
-
-def test_no_retry_is_offered_where_it_cannot_help(view: PretendedView) -> None:
     begin(view)
     end(view, state="failed", reason="The prompt is too long.", remedy="Shorten it.", retry=False)
-    expect(last_answer(view).locator(".lab-chat-fault")).to_contain_text("No answer. The prompt is too long.")
+    expect(fault).to_contain_text("No answer. The prompt is too long.")
     expect(view.page.get_by_role("button", name="Try again")).to_have_count(0)
-
-
-def test_the_figures_stand_below_the_answer(view: PretendedView) -> None:
-    begin(view)
-    figures = {"first_token_s": 0.214, "tokens_per_s": 87.3, "prompt_tokens": 1240, "completion_tokens": 366}
-    end(view, figures=figures | {"cost": 0.000043, "finish_reason": "stop"})
-    expect(last_answer(view).locator(".lab-chat-figures")).to_have_text(
-        "first token 0.21 s87 tokens/s1,240 in, 366 out$0.000043"
-    )
 
 
 def test_screen_readers_hear_starts_and_ends_only(view: PretendedView) -> None:

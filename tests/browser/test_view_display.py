@@ -1,4 +1,4 @@
-"""Meters, settings, scrolling and layout in the chat panel's script alone, with a pretended model as kernel."""
+"""UsageMeters, settings, scrolling and layout in the chat panel's script alone, with a pretended model as kernel."""
 
 from __future__ import annotations
 
@@ -144,3 +144,18 @@ def test_nothing_sticks_out_of_a_narrow_panel(page: Page, width: int) -> None:
     )
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_compared_answers_stand_side_by_side_and_each_grows_on_its_own(page: Page) -> None:
+    view = PretendedView(page, "compare").render()
+    waiting = [answer(2 + column, "", "streaming", column=column, round="r1", model="mn"[column]) for column in (0, 1)]
+    view.replay(user(1, "Prompt", round="r1"), *waiting, busy=True)
+    view.event("delta", id="e3", text="Second.")
+    answers = page.locator(".lab-chat-answer")
+    expect(answers.nth(1).locator(".lab-chat-body")).to_have_text("Second.")
+    expect(answers.nth(0).locator(".lab-chat-body")).to_have_text("")
+    left, right = (answers.nth(number).bounding_box() for number in (0, 1))
+    assert left
+    assert right
+    assert left["y"] == pytest.approx(right["y"], abs=2)
+    assert right["x"] >= left["x"] + left["width"]

@@ -91,33 +91,6 @@ def test_the_preview_shows_exactly_what_is_sent(view: PretendedView) -> None:
     expect(region.get_by_text("user: First?")).to_be_visible()
 
 
-def test_conversations_are_found_opened_renamed_and_removed(view: PretendedView) -> None:
-    page = view.page
-    view.reply("conversations", {"items": ITEMS, "current": "c1"})
-    for kind in ("open", "rename", "remove", "new"):
-        view.reply(kind, {"id": "c2", "note": "It is a copy."})
-    page.get_by_role("button", name="Conversations", exact=True).click()
-    expect(page.get_by_label("Search conversations")).to_be_focused()
-    expect(page.locator(".lab-chat-conversation")).to_have_count(3)
-    expect(page.locator(".lab-chat-conversation").nth(2)).to_be_disabled()
-    expect(page.get_by_text("It is broken.")).to_be_visible()
-    page.get_by_label("Search conversations").fill("wind")
-    page.wait_for_function("window.sent.some((one) => one.type === 'conversations' && one.query === 'wind')")
-    page.get_by_label("Rename Storms").click()
-    page.get_by_label("New title").fill("Gales")
-    page.get_by_label("New title").press("Enter")
-    page.wait_for_function("window.sent.some((one) => one.type === 'rename')")
-    renamed = view.sent("rename")[0]
-    assert (renamed["id"], renamed["title"]) == ("c2", "Gales")
-    page.get_by_label("Remove Storms").click()
-    page.get_by_role("alertdialog").get_by_role("button", name="Remove").click()
-    page.wait_for_function("window.sent.some((one) => one.type === 'remove')")
-    page.get_by_role("button", name="Storms", exact=False).first.click()
-    page.wait_for_function("window.sent.some((one) => one.type === 'open')")
-    expect(page.locator(".lab-chat-drawer")).to_be_hidden()
-    expect(page.locator(".lab-chat-note")).to_have_text("It is a copy.")
-
-
 def test_a_list_that_comes_late_takes_no_title_away_that_is_being_typed(view: PretendedView) -> None:
     page = view.page
     view.reply("conversations", {"items": ITEMS, "current": "c1"})
@@ -135,52 +108,33 @@ def test_a_list_that_comes_late_takes_no_title_away_that_is_being_typed(view: Pr
     assert view.sent("rename")[0]["title"] == "Gales"
 
 
-def test_conversations_are_exported_and_imported(view: PretendedView) -> None:
+def test_a_conversation_opens_with_a_word_about_a_copy_and_a_broken_one_does_not(view: PretendedView) -> None:
     page = view.page
     view.reply("conversations", {"items": ITEMS, "current": "c1"})
-    view.reply("export", {"name": "ships.md", "mime": "text/markdown", "text": "# Ships"})
-    view.reply("import", [{"id": "c9"}, {"ok": False, "reason": "ships.json cannot be imported.", "remedy": "Look."}])
-    view.reply("open", {"id": "c9", "note": ""})
+    view.reply("open", {"id": "c2", "note": "It is a copy."})
     page.get_by_role("button", name="Conversations", exact=True).click()
-    page.get_by_label("Export Ships").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Markdown").click()
-    assert download.value.suggested_filename == "ships.md"
-    assert download.value.path().read_text(encoding="utf-8") == "# Ships"
-    file: FilePayload = {"name": "ships.json", "mimeType": "application/json", "buffer": b'{"version": 1}'}
-    page.get_by_label("File to import").set_input_files(files=[file])
+    expect(page.get_by_label("Search conversations")).to_be_focused()
+    expect(page.locator(".lab-chat-conversation").nth(2)).to_be_disabled()
+    expect(page.get_by_text("It is broken.")).to_be_visible()
+    page.get_by_role("button", name="Storms", exact=False).first.click()
     expect(page.locator(".lab-chat-drawer")).to_be_hidden()
-    sent = view.sent("import")[0]
-    assert (sent["name"], sent["text"]) == ("ships.json", '{"version": 1}')
+    expect(page.locator(".lab-chat-note")).to_have_text("It is a copy.")
+
+
+def test_a_file_that_cannot_be_imported_is_named(view: PretendedView) -> None:
+    page = view.page
+    view.reply("conversations", {"items": ITEMS, "current": "c1"})
+    view.reply("import", {"ok": False, "reason": "ships.json cannot be imported.", "remedy": "Look."})
     page.get_by_role("button", name="Conversations", exact=True).click()
+    file: FilePayload = {"name": "ships.json", "mimeType": "application/json", "buffer": b'{"version": 1}'}
     page.get_by_label("File to import").set_input_files(files=[file])
     expect(page.locator(".lab-chat-drawer-note")).to_have_text("ships.json cannot be imported. Look.")
 
 
-def test_code_goes_to_whoever_inserts_cells_and_is_copied_otherwise(view: PretendedView) -> None:
+def test_code_is_copied_where_nobody_inserts_cells(view: PretendedView) -> None:
     page = view.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     view.event("path", keep=1, entries=[answer(5, "```python\nprint(1)\n```\n\n```bash\nls\n```")], busy=False)
-    page.evaluate(
-        """() => {
-          window.inserted = [];
-          window.listener = (event) => {
-            event.preventDefault();
-            const {code, language, run, done} = event.detail;
-            window.inserted.push({code, language, run, panel: event.target.className});
-            done(true);
-          };
-          document.addEventListener("genailabs:insert-cell", window.listener);
-        }"""
-    )
-    page.get_by_label("Insert into a new cell and run it").first.click()
     page.get_by_label("Insert into a new cell", exact=True).last.click()
-    assert page.evaluate("window.inserted") == [
-        {"code": "print(1)", "language": "python", "run": True, "panel": "lab-chat"},
-        {"code": "%%bash\nls", "language": "bash", "run": False, "panel": "lab-chat"},
-    ]
-    expect(page.get_by_text("Running", exact=True)).to_be_visible()
-    page.evaluate("document.removeEventListener('genailabs:insert-cell', window.listener)")
-    page.get_by_label("Insert into a new cell", exact=True).first.click()
     expect(page.locator(".lab-chat-note")).to_contain_text("paste it into a new cell")
-    assert page.evaluate("navigator.clipboard.readText()") == "print(1)"
+    assert page.evaluate("navigator.clipboard.readText()") == "%%bash\nls"

@@ -1,7 +1,7 @@
 """Variables of the notebook as context of a prompt: which there are, and what a model is told about each.
 
-What an `Attachment` says is exactly what the model reads. No code of the user runs but the `__repr__` of objects, and
-what looks secret is masked, see `widgets.context.masking`.
+The `text` of what is attached is exactly what the model reads. No code of the user runs but the `__repr__` of objects,
+and what looks secret is masked, see `widgets.context.masking`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from litellm_hub.client.tokens import clip_to_tokens, estimate_tokens
 from widgets.context.masking import MASK, looks_secret, mask_text
 from widgets.context.rendering import outline, safe_repr, size
 from widgets.context.tables import as_table, describe_table
+from widgets.storage.document import Attached
 
 TOKEN_LIMIT = 1000
 MOST_CANDIDATES = 50
@@ -31,7 +32,7 @@ _FRAMES = {"polars", "pyarrow", "dask", "pyspark"}
 _OUTLINES = ((200, 4, 200), (50, 3, 120), (20, 3, 80), (10, 2, 60), (5, 2, 40), (3, 1, 30))  # items, depth, width
 
 
-class UnknownVariable(LookupError):  # noqa: N818 - reads as what happened
+class UnknownVariableError(LookupError):
     """The notebook has no variable of this name."""
 
     def __init__(self, name: str) -> None:
@@ -56,23 +57,6 @@ class Candidate:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A variable as the model gets it.
-
-    Attributes:
-        name: Its name.
-        kind: What it is in a word.
-        text: All that the model reads about it.
-        tokens: Estimated size of `text` in tokens.
-    """
-
-    name: str
-    kind: str
-    text: str
-    tokens: int
-
-
 def candidates(prefix: str, namespace: Mapping[str, Any]) -> list[Candidate]:
     """List the variables that may be attached, those whose names begin with `prefix` first.
 
@@ -91,7 +75,7 @@ def candidates(prefix: str, namespace: Mapping[str, Any]) -> list[Candidate]:
     return [Candidate(name, kind_of(value), summary_of(name, value)) for name, value in found]
 
 
-def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: int = TOKEN_LIMIT) -> list[Attachment]:
+def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: int = TOKEN_LIMIT) -> list[Attached]:
     """Describe variables for a model.
 
     Args:
@@ -101,14 +85,14 @@ def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: i
             equal share leave the rest to the others.
 
     Raises:
-        UnknownVariable: A name is not in `namespace`.
+        UnknownVariableError: A name is not in `namespace`.
         ValueError: `token_limit` leaves less than 20 tokens for a variable.
     """
     names = list(dict.fromkeys(names))
     values = []
     for name in names:
         if name not in namespace:
-            raise UnknownVariable(name)
+            raise UnknownVariableError(name)
         values.append(namespace[name])
     if names and token_limit < 20 * len(names):
         raise ValueError(f"{token_limit} tokens are too few for {len(names)} variables: each needs at least 20.")
@@ -122,7 +106,7 @@ def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: i
         texts[place] = wishes[place] if fits else describe(names[place], values[place], share)
         left -= estimate_tokens(texts[place])
     return [
-        Attachment(name, kind_of(values[place]), texts[place], estimate_tokens(texts[place]))
+        Attached(name=name, kind=kind_of(values[place]), text=texts[place], tokens=estimate_tokens(texts[place]))
         for place, name in enumerate(names)
     ]
 

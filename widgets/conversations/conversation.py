@@ -2,7 +2,7 @@
 
 Each change is one event to all listeners, in order. Events: `replay` and `path` (what is on screen, from the entry
 `keep` on), `delta` (text of the live answer), `call` (one of its tool calls is new or changed), `end` (its figures and
-state), `title`. `widgets.panels.feed` numbers them, so that a view that is new, or that missed one, can ask for a
+state), `title`. `widgets.panels.event_feed` numbers them, so that a view that is new, or that missed one, can ask for a
 replay. So every view shows the same, however the answer was cut into pieces and whenever the view came.
 """
 
@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
-from widgets.conversations.document import (
+from widgets.conversations.prompting import as_messages
+from widgets.conversations.tree import AnyNode, Tree
+from widgets.storage.document import (
     VERSION,
     Answer,
     Attached,
@@ -27,14 +29,12 @@ from widgets.conversations.document import (
     new_id,
     now,
 )
-from widgets.conversations.prompting import as_messages
-from widgets.conversations.tree import AnyNode, Tree
 
 Event = dict[str, Any]
 TITLE_LENGTH = 60
 
 
-class Busy(RuntimeError):  # noqa: N818 - reads as what is the matter
+class BusyError(RuntimeError):
     """The conversation's last answer is still being written."""
 
 
@@ -42,7 +42,7 @@ class Conversation:
     """A tree of prompts and answers, safe to use from several threads. At most one answer is live at a time.
 
     Args:
-        document: What it begins with; default: nothing.
+        document: What it begins with (`widgets.storage.document.parse` makes one); default: nothing.
 
     Attributes:
         id: Its id, the name of its file.
@@ -112,7 +112,7 @@ class Conversation:
         """Add a prompt to the path, and the empty answer of `model`; return the answer's id.
 
         Raises:
-            Busy: An answer is live.
+            BusyError: An answer is live.
         """
         with self._lock:
             self._check_free()
@@ -125,7 +125,7 @@ class Conversation:
         What was attached to the prompt stays attached.
 
         Raises:
-            Busy: An answer is live.
+            BusyError: An answer is live.
             KeyError: There is no such prompt.
         """
         with self._lock:
@@ -146,7 +146,7 @@ class Conversation:
             system_prompt: What the model is told first.
 
         Raises:
-            Busy: An answer is live.
+            BusyError: An answer is live.
             KeyError: There is no such node.
         """
         with self._lock:
@@ -277,7 +277,7 @@ class Conversation:
             return as_messages(self._tree.line(last), system_prompt, calls=calls)
 
     def document(self) -> dict[str, Any]:
-        """Return the whole conversation, all branches included, as `widgets.conversations.document` describes it."""
+        """Return the whole conversation, all branches included, as `widgets.storage.document` describes it."""
         with self._lock:
             return _plain(self._document())
 
@@ -285,11 +285,6 @@ class Conversation:
         """Return the document as JSON."""
         with self._lock:
             return msgspec.json.encode(self._document())
-
-    @classmethod
-    def from_document(cls, document: Document) -> Conversation:
-        """Return the conversation that a document describes (`widgets.conversations.document.parse` makes one)."""
-        return cls(document)
 
     def _ask(self, parent: str | None, text: str, model: str, attachments: list[Attached], system_prompt: str) -> str:
         before = list(self._tree.path)
@@ -311,7 +306,7 @@ class Conversation:
 
     def _check_free(self) -> None:
         if self._live is not None:
-            raise Busy("The last answer is still being written; stop() ends it.")
+            raise BusyError("The last answer is still being written; stop() ends it.")
 
     def _live_answer(self, answer_id: str) -> Answer | None:
         return self._live if self._live is not None and self._live.id == answer_id else None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Generator
 
-from widgets.conversations.answering import Answering
-from widgets.conversations.document import Figures, State
+from widgets.conversations.answer_task import AnswerTask
+from widgets.storage.document import Figures, State
 
 
 class AnswerHandle:
@@ -19,8 +18,8 @@ class AnswerHandle:
     Nobody has to await it: the answer streams into the panel all the same.
     """
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
+    def __init__(self, task: AnswerTask) -> None:
+        self._task = task
 
     def __repr__(self) -> str:
         return f"<answer of {self.model or 'no model'}, {self.state.value}: {self.text!r}>"
@@ -31,22 +30,22 @@ class AnswerHandle:
     @property
     def text(self) -> str:
         """What has arrived so far."""
-        return self._answering.answer().text
+        return self._task.answer().text
 
     @property
     def model(self) -> str:
         """Name of the model."""
-        return self._answering.answer().model
+        return self._task.answer().model
 
     @property
     def state(self) -> State:
         """How far it has come: "streaming", "waiting" (for a tool's approval), "done", "stopped", "cut" or "failed"."""
-        return self._answering.answer().state
+        return self._task.answer().state
 
     @property
     def figures(self) -> Figures:
-        """What it took, see `widgets.conversations.figures.Tally.figures`; empty before the end."""
-        return self._answering.answer().figures
+        """What it took, see `widgets.conversations.answer_figures.AnswerFigures.figures`; empty before the end."""
+        return self._task.answer().figures
 
     def wait(self, timeout: float | None = None) -> AnswerHandle:
         """Wait for the end. In a notebook prefer `await`, which leaves the kernel free for the panel.
@@ -61,26 +60,17 @@ class AnswerHandle:
             TimeoutError: It did not end in time; it goes on.
             HubError: It failed or was cut (see `litellm_hub.client.errors`); `text` has what had arrived.
         """
-        if not self._answering.ended.wait(timeout):
-            raise TimeoutError(f"The answer did not end within {timeout} s.")
+        try:
+            self._task.done.result(timeout)
+        except TimeoutError:
+            raise TimeoutError(f"The answer did not end within {timeout} s.") from None
         return self._outcome()
 
     def __await__(self) -> Generator[object, None, AnswerHandle]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> AnswerHandle:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-
-        def tell() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(ended.set)
-
-        self._answering.when_ended(tell)
-        await ended.wait()
+        yield from asyncio.wrap_future(self._task.done).__await__()
         return self._outcome()
 
     def _outcome(self) -> AnswerHandle:
-        if self._answering.error is not None:
-            raise self._answering.error
+        if self._task.error is not None:
+            raise self._task.error
         return self

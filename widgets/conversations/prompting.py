@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from widgets.conversations.document import Answer, Attached, Call, Prompt
+from widgets.storage.document import Answer, Attached, Call, Prompt
 
 Message = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from widgets.conversations.document import Answer, Prompt
+from widgets.storage.document import Answer, Prompt
 
 AnyNode = Prompt | Answer
 

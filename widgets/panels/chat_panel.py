@@ -1,42 +1,33 @@
 """The chat panel: an anywidget over a conversation that lives in the kernel and in the user's own folder.
 
 Messages from a view and to it: see `widgets.panels.chat_requests`, `widgets.conversations.conversation` and
-`widgets.panels.feed`. The conversation is never part of the widget's state, which notebooks may save.
+`widgets.panels.event_feed`. The conversation is never part of the widget's state, which notebooks may save.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from litellm_hub.client import HubClient, HubStatus, ModelInfo
+from litellm_hub.client import HubClient, HubStatus
 from litellm_hub.client.errors import HubError
-from widgets.context.variables import attach
-from widgets.conversations.answering import Answering, Settings
-from widgets.conversations.document import Attached
 from widgets.conversations.handle import AnswerHandle
 from widgets.conversations.history import as_frame
+from widgets.conversations.library import Library
 from widgets.panels import assets
-from widgets.panels.chat_requests import answer_requests
-from widgets.panels.feed import Feed
+from widgets.panels.chat_requests import ChatRequests
+from widgets.panels.chat_session import ChatSession
 from widgets.panels.hub_panel import HubPanel
-from widgets.panels.meters import Meters
-from widgets.panels.notebook import namespace
-from widgets.storage.library import Library, Session
-from widgets.storage.store import StoreError
 from widgets.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from widgets.tools.tool import Tool
-
-UNKNOWN_CONTEXT = 4096  # tokens: what is assumed of a model whose context the hub does not know
 
 
 class ChatPanel(HubPanel):
@@ -63,7 +54,7 @@ class ChatPanel(HubPanel):
         models: Names of the models that the key may use, as last seen.
         status: How the hub was when last asked: `state` ("checking" or a `HubState`), `reason`, `remedy`.
         saving: Whether the conversation is on disk: `state` ("saved", "copy" or "failed"), `reason`, `remedy`.
-        meters: Budget and context used, see `widgets.panels.meters.Meters.read`.
+        meters: Budget and context used, see `widgets.panels.meters.UsageMeters.read`.
 
     Raises:
         StoreError: The conversation is not there, or cannot be read.
@@ -93,31 +84,36 @@ class ChatPanel(HubPanel):
         base_url: str | None = None,
         api_key: str | None = None,
     ) -> None:
-        self.toolbox = Toolbox(tools, approve)
-        self.library = Library.at(folder)
-        self._session = self.library.open(conversation) if conversation else self.library.new()
-        self._meters = Meters()
-        self._turn = threading.RLock()  # held while it is decided what is asked next, and in which conversation
+        toolbox, library, client = Toolbox(tools, approve), Library.at(folder), HubClient(base_url, api_key)
+        opened = library.open(conversation) if conversation else library.new()
         super().__init__(
-            base_url,
-            api_key,
-            model=model or self._session.conversation.model,
-            system_prompt=system_prompt or self._session.conversation.system_prompt,
+            client,
+            model=model or opened.conversation.model,
+            system_prompt=system_prompt or opened.conversation.system_prompt,
             temperature=temperature,
             max_tokens=max_tokens,
-            tools=self.toolbox.describe(),
+            tools=toolbox.describe(),
         )
-        self._feed = Feed(self.send, self._session.conversation)
-        self._watch(self._session)
-        self._actions, self._requests = answer_requests(self)
-        self.observe(lambda _: self.show_meters(), "model")
-        self.show_meters()
+        self._on_screen = opened.id
+        self._session = ChatSession(
+            client,
+            library,
+            opened,
+            toolbox,
+            settings=lambda: self._settings(self.model),
+            send=self.send,
+            on_change=self._show,
+            on_end=self._after,
+        )
+        self._handlers |= ChatRequests(self._session).handlers
+        self.observe(lambda _: self._show(), "model")
+        self._session.begin()
         self.refresh()
 
     @property
     def conversation(self) -> str:
         """Id of the conversation on screen: `ChatPanel(conversation=…)` goes on with it in another kernel."""
-        return self._session.id
+        return self._session.conversation.id
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -145,43 +141,23 @@ class ChatPanel(HubPanel):
             ValueError: The prompt is blank.
             RuntimeError: The last answer is still being written.
         """
-        if not text.strip():
-            raise ValueError("The prompt is blank.")
-        refusal: HubError | None = None
-        attached: list[Attached] = []
-        try:
-            attached = self.attached(attachments)
-        except (LookupError, ValueError) as error:
-            refusal = HubError(str(error), "Attach less, or nothing.")
-        with self._turn:
-            session = self._session
-            answer_id = session.conversation.ask(text, self.model, attached, system_prompt=self.system_prompt)
-            return self._start(session, answer_id, refusal)
+        return self._session.ask(text, attachments)
 
     def regenerate(self, node_id: str) -> AnswerHandle:
         """Have another answer written in place of one, as a new branch; see `Conversation.regenerate`."""
-        with self._turn:
-            talk = self._session.conversation
-            return self._start(self._session, talk.regenerate(node_id, self.model, system_prompt=self.system_prompt))
+        return self._session.regenerate(node_id)
 
     def edit(self, prompt_id: str, text: str) -> AnswerHandle:
         """Say something else in place of a prompt, as a new branch; see `Conversation.edit`."""
-        if not text.strip():
-            raise ValueError("The prompt is blank.")
-        with self._turn:
-            talk = self._session.conversation
-            answer_id = talk.edit(prompt_id, text, self.model, system_prompt=self.system_prompt)
-            return self._start(self._session, answer_id)
+        return self._session.edit(prompt_id, text)
 
     def stop(self) -> None:
         """End the answer that is being written, if any; its text so far is kept."""
-        answering = self._session.answering
-        if answering is not None:
-            answering.stop()
+        self._session.stop()
 
     def clear(self) -> None:
         """Begin a new conversation; the old one stays saved."""
-        self.show(self.library.new())
+        self._session.open()
 
     def load(self, conversation_id: str) -> None:
         """Go on with a saved conversation.
@@ -189,133 +165,37 @@ class ChatPanel(HubPanel):
         Raises:
             StoreError: It is not there, or cannot be read.
         """
-        self.show(self.library.open(conversation_id))
+        self._session.open(conversation_id)
 
     def close(self) -> None:
         """Remove the panel. An answer that is being written is stopped unless another panel shows it."""
         if self.comm is not None:
-            self._feed.close()
-            self._session.watchers.remove(self._show_saving)
-            if self._session.users == 1:
-                self.stop()
-            self.library.release(self._session)
+            self._session.close()
         super().close()
-
-    def show(self, session: Session) -> None:
-        """Put a conversation on screen. An answer of the last one goes on being written and saved."""
-        with self._turn:
-            old, self._session = self._session, session
-            self._feed.show(session.conversation)
-            old.watchers.remove(self._show_saving)
-            self._watch(session)
-            if not session.conversation.empty:
-                self.system_prompt = session.conversation.system_prompt
-            self.library.release(old)
-        self.show_meters()
 
     def refresh(self) -> None:
         """Ask the hub how it is, and which models it has. Returns at once; `status`, `models`, `meters` follow."""
-        self._meters.models = {}
+        self._session.forget_models()
         super().refresh()
 
-    def replay(self) -> None:
-        """Send all views what is on screen."""
-        self._feed.replay()
-
-    def attached(self, names: Sequence[str]) -> list[Attached]:
-        """Return what goes along with a prompt: variables of the notebook, at most half of the model's context.
-
-        Raises:
-            UnknownVariable: There is no such variable.
-            ValueError: There are too many for the model's context.
-        """
-        return attach_variables(names, self.model_info.context)
-
-    @property
-    def session(self) -> Session:
-        """The open conversation on screen."""
-        return self._session
-
-    @property
-    def client(self) -> HubClient:
-        """The hub behind the panel."""
-        return self._client
-
-    @property
-    def model_info(self) -> ModelInfo:
-        """Context and prices of the model; None in them where not known."""
-        return self._meters.models.get(self.model, ModelInfo())
-
-    def show_meters(self) -> None:
-        """Set the meters to what is known now."""
-        self.meters = self._meters.read(self.model, self._session.conversation.entries())
-
-    def show_tools(self) -> None:
-        """Show which tools the user is asked about."""
-        self.tools = self.toolbox.describe()
-
-    def _start(self, session: Session, answer_id: str, refusal: HubError | None = None) -> AnswerHandle:
-        settings = Settings(self.model, self.system_prompt, self.temperature, self.max_tokens)
-        if refusal is None and not self.model:
-            refusal = self._no_model()
-        session.answering = Answering(
-            session.conversation,
-            answer_id,
-            self._client,
-            settings,
-            self.toolbox,
-            refusal=refusal,
-            on_end=lambda answering: self._after(session, answering),
-        )
-        return AnswerHandle(session.answering.start())
-
-    def _after(self, session: Session, answering: Answering) -> None:
-        """What is due after an answer; runs on its thread."""
-        self.library.settle(session)
-        self._meters.add_cost(answering.answer().figures.get("cost"))
-        self.show_meters()
-        with contextlib.suppress(StoreError):  # the conversation could not be saved either, and the panel says so
-            self.library.store.remember("model", answering.settings.model)
-        self._check(quietly=answering.error is None)
-
     def _take_status(self, found: HubStatus) -> None:
-        self._meters.take_status(found)
-        if found.models and not set(found.models) <= set(self._meters.models):
-            self._ask_about_models(found.models)
-        if not self.model and found.models:
-            last = self.library.store.setting("model")
-            self.model = last if last in found.models else found.models[0]
-        self.show_meters()
+        self._session.take_status(found)
+        if not self.model:
+            self.model = self._session.library.usual_model(found.models)
 
-    def _ask_about_models(self, names: Sequence[str]) -> None:
-        known: dict[str, ModelInfo] = {}
-        with contextlib.suppress(HubError):  # the meter of the context stays empty; the status tells what is wrong
-            known = self._client.model_info()
-        # What the hub does not know now is not asked for again with every answer.
-        self._meters.models = {**dict.fromkeys(names, ModelInfo()), **known}
+    def _show(self) -> None:
+        """Set the traits to what is known now."""
+        conversation = self._session.conversation
+        if conversation.id != self._on_screen:
+            self._on_screen = conversation.id
+            if not conversation.empty:
+                self.system_prompt = conversation.system_prompt
+        self.saving = asdict(self._session.saving)
+        self.meters = self._session.meters()
+        self.tools = self._session.toolbox.describe()
 
-    def _watch(self, session: Session) -> None:
-        session.watchers.append(self._show_saving)
-        self._show_saving()
-
-    def _show_saving(self) -> None:
-        saving = self._session.saving
-        self.saving = {"state": saving.state, "reason": saving.reason, "remedy": saving.remedy}
-
-
-def attach_variables(names: Sequence[str], context: int | None) -> list[Attached]:
-    """Return variables of the notebook as what goes along with a prompt, at most half of the model's context.
-
-    Args:
-        names: Names of the variables.
-        context: The model's context in tokens; None where not known.
-
-    Raises:
-        UnknownVariable: There is no such variable.
-        ValueError: There are too many for the context.
-    """
-    found = attach(names, namespace(), token_limit=(context or UNKNOWN_CONTEXT) // 2) if names else []
-    return [Attached(name=one.name, kind=one.kind, text=one.text, tokens=one.tokens) for one in found]
+    def _after(self, error: HubError | None) -> None:
+        self._check(quietly=error is None)
 
 
 def _as_message(entry: dict[str, Any]) -> dict[str, Any]:

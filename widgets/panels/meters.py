@@ -9,7 +9,7 @@ from typing import Any
 from litellm_hub.client import HubStatus, ModelInfo
 
 
-class Meters:
+class UsageMeters:
     """Keeps the figures of the meters. Safe to use from several threads.
 
     The hub adds up a key's spend some time after an answer (LiteLLM writes it in batches), so what answers cost is

@@ -14,7 +14,6 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-import anywidget
 import vl_convert
 from sqlalchemy import Engine
 
@@ -23,19 +22,20 @@ from litellm_hub.client import HubClient
 from litellm_hub.client.errors import HubError
 from litellm_hub.usage.frames import valid_zone
 from widgets.panels import assets, usage_view
+from widgets.panels.message_panel import Message, MessagePanel
 from widgets.panels.usage_view import Choice
 
 log = logging.getLogger(__name__)
 
 
 @functools.cache
-def _module() -> str:
+def module() -> str:
     """Return the front end with Vega in it: nothing is loaded from the net."""
     source = assets.text("usage.js")
     return str(vl_convert.javascript_bundle(source))
 
 
-class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # ipywidgets has no types
+class UsageDashboard(MessagePanel):
     """A dashboard of the usage log for people who write no code.
 
     What the hub at LITELLM_BASE_URL warns of, such as a log that is behind, stands above the figures.
@@ -64,9 +64,13 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
         self._bucket: tuple[str, str] | None = None
         self._further = False
         self._wanted: dict[str, Any] | None = None
-        super().__init__(_esm=_module())
-        self._stay_on_the_subshell()
-        self.on_msg(self._on_message)
+        super().__init__(_esm=module())
+        self._handlers |= {
+            "open": self._open,
+            "choose": lambda message: self._want({"type": "view", "choice": message.get("choice")}),
+            "refresh": lambda _: self.refresh(),
+            "rows": lambda message: self._want({name: message.get(name) for name in ("type", "bucket", "more")}),
+        }
         threading.Thread(target=self._work, name="usage-dashboard", daemon=True).start()
 
     def refresh(self) -> None:
@@ -80,26 +84,11 @@ class UsageDashboard(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  
             self._changed.notify()
         super().close()
 
-    def _stay_on_the_subshell(self) -> None:
-        """Let messages of views go where the front end sends them, as in the chat panel: no cell waits for them."""
-        if hasattr(self.comm, "_reply_subshell_for"):
-            self.comm._reply_subshell_for = None
-
-    def _on_message(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
-        match content.get("type"):
-            case "open":
-                for message in list(self._shown.values()):
-                    self.send(message)
-                if "view" not in self._shown:
-                    self._want({"type": "view", "zone": content.get("zone")})
-            case "choose":
-                self._want({"type": "view", "choice": content.get("choice")})
-            case "refresh":
-                self._want({"type": "view"})
-            case "rows":
-                self._want({"type": "rows", "bucket": content.get("bucket"), "more": content.get("more")})
-            case unknown:
-                log.warning("The usage dashboard got a message of the unknown type %r.", unknown)
+    def _open(self, message: Message) -> None:
+        for shown in list(self._shown.values()):
+            self.send(shown)
+        if "view" not in self._shown:
+            self._want({"type": "view", "zone": message.get("zone")})
 
     def _want(self, wanted: dict[str, Any]) -> None:
         with self._changed:

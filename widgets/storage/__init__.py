@@ -1,1 +1,1 @@
-"""Conversations and votes on disk, and in the forms of other programs."""
+"""Conversations on disk: what their files hold, who may write them, and other forms of them."""

@@ -8,7 +8,6 @@ words; the lock goes with the process. Files that are no conversations are left 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -17,13 +16,12 @@ from pathlib import Path
 
 import msgspec
 
-from widgets.conversations.document import BadDocument, Document, Summary, parse, read_head
+from widgets.storage.document import Document, DocumentError, Summary, parse, read_head
 from widgets.storage.lock import Lock
 
 FOLDER_VARIABLE = "GENAILABS_CHAT_FOLDER"
 SNIPPET = 120  # characters
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
-_SETTINGS = "settings.json"
 
 
 class StoreError(Exception):
@@ -125,7 +123,7 @@ class Store:
                 ) from None
         try:
             document = parse(data)
-        except BadDocument as error:
+        except DocumentError as error:
             raise StoreError(str(error), f"The file {path} is left as it is.") from error
         document.id = conversation_id  # a file that was copied by hand has its name for an id
         return document
@@ -167,66 +165,14 @@ class Store:
         found = [item for entry in entries if (item := self._item(entry, words)) is not None]
         return sorted(found, key=lambda item: item.updated, reverse=True)
 
-    def setting(self, name: str) -> str:
-        """Return a remembered setting, empty if there is none."""
-        return self._settings().get(name, "")
-
-    def remember(self, name: str, value: str) -> None:
-        """Keep a setting for the panels to come.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
-        settings = self._settings()
-        if settings.get(name) == value:
-            return
-        lock = self.lock("settings")
-        if lock is None:
-            return  # another kernel is writing it in this very moment, and its word is as good
+    def last_model(self) -> str:
+        """Return the model that was asked in the last changed conversation; empty where not known."""
         try:
-            with self._translated("saved"):
-                self._replace(self.folder / _SETTINGS, msgspec.json.encode({**self._settings(), name: value}))
-        finally:
-            lock.release()
-
-    def append(self, name: str, line: bytes) -> None:
-        """Add a line to a file of lines, whole or not at all.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
-        with self._translated("saved"):
-            self._make_folder()
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            with os.fdopen(os.open(self.folder / name, flags, 0o600), "r+b", buffering=0) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                size = os.fstat(file.fileno()).st_size
-                # A kernel that was killed in the middle of a line must not spoil the next one as well.
-                torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-                try:
-                    file.write((b"\n" if torn else b"") + line + b"\n")
-                    os.fsync(file.fileno())
-                except OSError:
-                    file.truncate(size)
-                    raise
-
-    def lines(self, name: str) -> list[bytes]:
-        """Return the lines of a file of lines; none if it is not there.
-
-        Raises:
-            StoreError: It cannot be read.
-        """
-        with self._translated("read"):
-            try:
-                return (self.folder / name).read_bytes().splitlines()
-            except FileNotFoundError:
-                return []
-
-    def _settings(self) -> dict[str, str]:
-        try:
-            return msgspec.json.decode((self.folder / _SETTINGS).read_bytes(), type=dict[str, str])
-        except (OSError, msgspec.DecodeError):
-            return {}  # nothing is lost with it: the user chooses once more
+            entries = [entry for entry in os.scandir(self.folder) if self._is_conversation(entry.name)]
+            newest = max(entries, key=lambda entry: entry.stat().st_mtime_ns)
+            return read_head(Path(newest.path).read_bytes()).model
+        except (OSError, ValueError):
+            return ""  # nothing is lost with it: the user chooses once more
 
     def _path(self, conversation_id: str, suffix: str = ".json") -> Path:
         # An id may come from a browser, and must not lead out of the folder.
@@ -237,7 +183,7 @@ class Store:
     @staticmethod
     def _is_conversation(name: str) -> bool:
         stem, _, suffix = name.rpartition(".")
-        return suffix == "json" and bool(_ID.fullmatch(stem)) and name != _SETTINGS
+        return suffix == "json" and bool(_ID.fullmatch(stem))
 
     def _item(self, entry: os.DirEntry[str], words: list[str]) -> Item | None:
         """Return the item of a file; None if it does not hold the words, or is gone."""
@@ -301,7 +247,7 @@ def _describe(name: str, data: bytes, words: list[str]) -> Item | None:
     try:
         read_head(data)
         texts = _texts.decode(data)
-    except BadDocument as error:
+    except DocumentError as error:
         return None if words else _unreadable(name, str(error))
     except (msgspec.DecodeError, UnicodeError) as error:
         return None if words else _unreadable(name, f"A part of it has an unexpected form: {error}.")

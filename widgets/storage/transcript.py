@@ -1,7 +1,7 @@
-"""A conversation as Markdown, as a notebook and as JSON, and back from JSON.
+"""A conversation as Markdown, as a notebook and as JSON.
 
 Markdown and notebook show the branch that was on screen; JSON holds all. Documents are those of
-`widgets.conversations.document`, decoded.
+`widgets.storage.document`, decoded.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import nbformat
 
-from widgets.conversations.document import parse
-from widgets.storage.fences import closed, fenced, split_fences
-from widgets.storage.foreign import as_document
+from widgets.storage.code_blocks import closed, fenced, split_fences
 
 Document = Mapping[str, Any]
 Node = Mapping[str, Any]
@@ -59,32 +56,8 @@ def to_notebook(document: Document) -> str:
 
 
 def to_json(document: Document) -> str:
-    """Return the whole conversation, all branches included, as JSON text; `from_json` reads it."""
+    """Return the whole conversation, all branches included, as JSON text; `widgets.storage.document.parse` reads it."""
     return json.dumps(document, ensure_ascii=False, indent=1)
-
-
-def from_json(text: str) -> dict[str, Any]:
-    """Read a conversation, all of it or nothing.
-
-    Args:
-        text: What `to_json` wrote; or a list of chat messages as OpenAI's API has it, alone or as `messages` of an
-            object; or one conversation of ChatGPT's data export, of which the branch on screen is taken.
-
-    Returns:
-        The document.
-
-    Raises:
-        ValueError: The text is none of these; the message says what is wrong and where.
-    """
-    try:
-        data = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"This is no JSON text: {error}.") from error
-    document = as_document(data)
-    # Half surrogate pairs, which JSON can name, fit into no file.
-    checked = parse(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
-    plain: dict[str, Any] = msgspec.to_builtins(checked)
-    return plain
 
 
 def path(document: Document) -> list[Node]:
@@ -97,10 +70,6 @@ def path(document: Document) -> list[Node]:
         found.append(node)
         current = node["parent"]
     return found[::-1]
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
 
 
 def _title(document: Document) -> str:

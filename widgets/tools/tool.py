@@ -27,7 +27,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _DOCUMENTED = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
 
 
-class BadTool(ValueError):  # noqa: N818 - reads as what is the matter
+class ToolError(ValueError):
     """A function that cannot be offered to a model; the message says why and what to change."""
 
 
@@ -79,14 +79,14 @@ class Tool:
             description: What it does; default: from the docstring.
 
         Raises:
-            BadTool: It has no usable name, or a parameter of a type that a model cannot write.
+            ToolError: It has no usable name, or a parameter of a type that a model cannot write.
         """
         if isinstance(function, Tool):
             return function
         name = str(name or getattr(getattr(function, "func", function), "__name__", ""))
         if not callable(function) or not _NAME.fullmatch(name):
             what = f"“{name}”" if name else safe_repr(function)
-            raise BadTool(f"{what} is no name for a tool: give a function a name of letters, digits, _ and -.")
+            raise ToolError(f"{what} is no name for a tool: give a function a name of letters, digits, _ and -.")
         doc = docstring_parser.parse(inspect.getdoc(getattr(function, "func", function)) or "")
         if description is None:
             description = "\n\n".join(part for part in (doc.short_description, doc.long_description) if part)
@@ -164,13 +164,13 @@ def tools_of(functions: Iterable[Callable[..., Any] | Tool]) -> dict[str, Tool]:
     """Make tools of functions, by name.
 
     Raises:
-        BadTool: Two have the same name, or one cannot be a tool.
+        ToolError: Two have the same name, or one cannot be a tool.
     """
     found: dict[str, Tool] = {}
     for function in functions:
         tool = function if isinstance(function, Tool) else Tool.of(function)
         if tool.name in found:
-            raise BadTool(f"Two tools have the name “{tool.name}”: give one another with Tool.of(…, name=…).")
+            raise ToolError(f"Two tools have the name “{tool.name}”: give one another with Tool.of(…, name=…).")
         found[tool.name] = tool
     return found
 
@@ -179,9 +179,9 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
     try:
         signature = inspect.signature(function, eval_str=True)
     except NameError as error:
-        raise BadTool(f"A type in the signature of {name} is not known: {error}.") from error
+        raise ToolError(f"A type in the signature of {name} is not known: {error}.") from error
     except (TypeError, ValueError) as error:
-        raise BadTool(f"{name} has no signature that Python can read: wrap it in a function of your own.") from error
+        raise ToolError(f"{name} has no signature that Python can read: wrap it in a function of your own.") from error
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [parameter for parameter in signature.parameters.values() if parameter.kind not in kinds]
 
@@ -214,7 +214,7 @@ def _checked(name: str, fields: dict[str, Any]) -> type[BaseModel]:
                 _checked(name, {field: definition})
         [(hint, info), *_] = fields.values()
         kind = getattr(hint, "__name__", str(hint))
-        raise BadTool(
+        raise ToolError(
             f"{name}: the parameter “{info.alias}” has the type {kind}, which a model cannot write as JSON. "
             "Take a name, a number or a list of these instead, and look the object up in the function."
         ) from error

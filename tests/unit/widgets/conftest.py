@@ -14,6 +14,7 @@ import pytest
 from tests.unit.client.scripted_hub import ScriptedHub, scripted_hub
 from tests.unit.widgets.view import View
 from widgets import ChatPanel
+from widgets.panels.chat_session import ChatSession
 from widgets.storage.store import FOLDER_VARIABLE
 
 KEY = "sk-secret-of-the-test"
@@ -69,11 +70,18 @@ class Recording:
 class Recorded(Recording, ChatPanel):
     """A chat panel that keeps what it sends."""
 
+    @property
+    def session(self) -> ChatSession:
+        return self._session
+
+    def replay(self) -> None:
+        self.receive("replay")
+
     def done(self) -> None:
         """Wait until the last answer has ended and all is said about it."""
-        answering = self.session.answering
-        assert answering is not None
-        wait_for(lambda: not self.busy and answering.ended.is_set())
+        task = self.session.task
+        assert task is not None
+        wait_for(lambda: not self.busy and task.done.done())
 
 
 @pytest.fixture

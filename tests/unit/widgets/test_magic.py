@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 from tests.unit.widgets.conftest import KEY, wait_for
-from widgets.storage.library import Library
+from widgets.conversations.library import Library
 
 Run = Callable[[str], str]
 

@@ -16,7 +16,6 @@ class View:
         self.entries: list[dict[str, Any]] = []
         self.conversation: dict[str, Any] = {}
         self.busy = False
-        self.votes: dict[str, str | None] = {}
         self.lost = 0
 
     @property
@@ -40,10 +39,6 @@ class View:
     def _replay(self, event: Event) -> None:
         self.seq, self.entries, self.busy = event["seq"], event["entries"], event["busy"]
         self.conversation = event.get("conversation", {})
-        self.votes = event.get("votes", {})
-
-    def _vote(self, event: Event) -> None:
-        self.votes[event["round"]] = event["winner"]
 
     def _path(self, event: Event) -> None:
         assert event["keep"] <= len(self.entries)

@@ -1,6 +1,6 @@
-// Entry of compare.js: one prompt, several models side by side, and a vote.
+// Entry of compare.js: one prompt, several models side by side.
 import { Composer } from "./composer.js";
-import { h, icon, textButton } from "./dom.js";
+import { h } from "./dom.js";
 import { Answer } from "./entry_answer.js";
 import { Follower } from "./follower.js";
 import { makeRefresh, makeStatus } from "./header.js";
@@ -19,11 +19,10 @@ function render({ model, el, signal }) {
   const notes = makeNotes();
   const { node: status, banner } = makeStatus(model);
   const { box: settings, button: settingsButton } = makeSettings(model);
-  const rounds = new Rounds();
+  const rounds = new RoundList();
   const events = {
-    replay({ entries, busy, votes }) {
+    replay({ entries, busy }) {
       rounds.keep(0, entries);
-      for (const [round, winner] of Object.entries(votes ?? {})) rounds.voted(round, winner);
       const last = entries.findLast((entry) => entry.role === "user");
       if (last && last.text === composer.asked) composer.taken(last.text);
       composer.setBusy(Boolean(busy));
@@ -37,11 +36,10 @@ function render({ model, el, signal }) {
     },
     delta: ({ id, text }) => rounds.answers.get(id)?.add(text),
     end({ answer, busy }) {
-      rounds.end(answer);
+      rounds.answers.get(answer.id)?.end(answer);
       composer.setBusy(Boolean(busy));
       if (!busy) notes.say("All answers have ended.");
     },
-    vote: ({ round, winner }) => rounds.voted(round, winner),
   };
   const channel = new Channel(model, events, signal);
   rounds.context = {
@@ -49,10 +47,6 @@ function render({ model, el, signal }) {
     formulas: makeFormulas(channel),
     send: () => {},
     notify: notes.show,
-    vote: async (round, winner) => {
-      const reply = await channel.request("vote", { round, model: winner });
-      if (!reply.ok) notes.show(`${reply.reason} ${reply.remedy}`);
-    },
   };
   const enough = () => {
     if (model.get("chosen").length >= FEWEST) return true;
@@ -94,13 +88,13 @@ function makeChoice(model) {
   return node;
 }
 
-class Rounds {
+class RoundList {
   constructor() {
     this.entries = []; // as Python counts them: {id, round}
     this.rounds = new Map();
     this.answers = new Map();
     this.list = h("div", { class: "lab-chat-log", role: "log", "aria-live": "off", "aria-label": "Rounds", tabindex: "0" });
-    this.welcome = h("div", { class: "lab-chat-empty" }, h("strong", {}, "Which model answers best?"), h("p", {}, "Choose two to four models, send one prompt to all of them, and vote."));
+    this.welcome = h("div", { class: "lab-chat-empty" }, h("strong", {}, "Which model answers best?"), h("p", {}, "Choose two to four models and send one prompt to all of them."));
     this.node = h("div", { class: "lab-chat-middle" }, this.list);
     this.list.append(this.welcome);
     this.follower = new Follower(this.list);
@@ -115,36 +109,23 @@ class Rounds {
     }
     for (const entry of entries) {
       this.entries.push({ id: entry.id, round: entry.round });
-      if (!this.rounds.has(entry.round)) this.rounds.set(entry.round, new Round(entry.round, this));
+      if (!this.rounds.has(entry.round)) this.rounds.set(entry.round, new Round(this));
       const answer = this.rounds.get(entry.round).add(entry);
       if (answer) this.answers.set(entry.id, answer);
     }
     this.welcome.hidden = this.rounds.size > 0;
-    for (const round of this.rounds.values()) round.draw();
     this.follower.toEnd();
-  }
-
-  end(answer) {
-    this.answers.get(answer.id)?.end(answer);
-    for (const round of this.rounds.values()) round.draw();
-  }
-
-  voted(round, winner) {
-    this.rounds.get(round)?.voted(winner);
   }
 }
 
 /** One prompt with its answers. */
 class Round {
-  constructor(number, rounds) {
-    this.number = number;
+  constructor(rounds) {
     this.rounds = rounds;
     this.answers = new Map();
     this.prompt = null;
-    this.winner = undefined; // undefined: no vote; null: a tie
     this.columns = h("div", { class: "lab-compare-columns" });
-    this.votes = h("div", { class: "lab-compare-votes", role: "group", "aria-label": "Your vote" });
-    this.node = h("div", { class: "lab-compare-round", role: "group", "aria-label": `Round ${rounds.rounds.size + 1}` }, this.columns, this.votes);
+    this.node = h("div", { class: "lab-compare-round", role: "group", "aria-label": `Round ${rounds.rounds.size + 1}` }, this.columns);
     rounds.list.append(this.node);
     rounds.follower.watch(this.node);
   }
@@ -164,6 +145,7 @@ class Round {
     answer.node.style.order = entry.column;
     this.answers.set(entry.id, answer);
     this.columns.append(answer.node);
+    this.columns.style.setProperty("--columns", this.answers.size);
     return answer;
   }
 
@@ -172,28 +154,8 @@ class Round {
     if (answer) answer.node.remove();
     else this.prompt = null;
     this.answers.delete(id);
-    if (this.empty) this.node.remove();
-  }
-
-  voted(winner) {
-    this.winner = winner;
-    this.draw();
-  }
-
-  /** Show the vote, or ask for it as soon as all answers have ended. */
-  draw() {
     this.columns.style.setProperty("--columns", this.answers.size);
-    const models = [...this.answers.values()].map((answer) => answer.entry.model);
-    const ended = models.length > 0 && [...this.answers.values()].every((answer) => !answer.busy);
-    const open = this.winner === undefined;
-    for (const answer of this.answers.values()) answer.node.toggleAttribute("data-winner", !open && answer.entry.model === this.winner);
-    this.votes.hidden = !ended;
-    if (!ended) return;
-    const vote = (winner) => () => this.rounds.context.vote(this.number, winner);
-    const words = open ? "Which answer is better?" : this.winner === null ? "You called it a tie." : `You chose ${this.winner}.`;
-    const mark = open || this.winner === null ? null : icon("trophy");
-    const button = (name, winner) => textButton(name, vote(winner), "lab-compare-vote", { "aria-pressed": String(!open && this.winner === winner) });
-    this.votes.replaceChildren(...[mark, h("span", {}, words), ...models.map((name) => button(name, name)), button("Tie", null)].filter(Boolean));
+    if (this.empty) this.node.remove();
   }
 }
 

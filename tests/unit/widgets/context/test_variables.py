@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from litellm_hub.client.tokens import estimate_tokens
 from widgets.context.tables import SAMPLE_ROWS, as_table, describe_table
-from widgets.context.variables import Attachment, UnknownVariable, attach, candidates
+from widgets.context.variables import UnknownVariableError, attach, candidates
+from widgets.storage.document import Attached
 
 
-def one(value: object, name: str = "x", limit: int = 1000) -> Attachment:
+def one(value: object, name: str = "x", limit: int = 1000) -> Attached:
     [found] = attach([name], {name: value}, token_limit=limit)
     return found
 
@@ -151,7 +152,7 @@ def test_the_source_of_a_function_is_no_secret_whatever_its_name() -> None:
 
 def test_a_name_is_attached_once_and_an_unknown_one_refused() -> None:
     assert [each.name for each in attach(["n", "n"], {"n": 1})] == ["n"]
-    with pytest.raises(UnknownVariable, match=r"no variable “m”\. Run the cell"):
+    with pytest.raises(UnknownVariableError, match=r"no variable “m”\. Run the cell"):
         attach(["m"], {"n": 1})
     with pytest.raises(ValueError, match="too few for 2 variables"):
         attach(["n", "m"], {"n": 1, "m": 2}, token_limit=30)

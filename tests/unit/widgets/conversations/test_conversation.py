@@ -6,14 +6,14 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.widgets.view import View
-from widgets.conversations.conversation import Busy, Conversation, title_of
-from widgets.conversations.document import Attached, BadDocument, Call, CallState, Ending, State, parse, recover
-from widgets.panels.feed import Feed
+from widgets.conversations.conversation import BusyError, Conversation, title_of
+from widgets.panels.event_feed import EventFeed
+from widgets.storage.document import Attached, Call, CallState, DocumentError, Ending, State, parse, recover
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PROMPTS = TEXTS.filter(str.strip)
@@ -26,7 +26,8 @@ class Talk(RuleBasedStateMachine):
     def begin(self) -> None:
         self.views = [View()]
         self.talk = Conversation()
-        self.feed = Feed(self.send, self.talk)
+        self.feed = EventFeed(self.send)
+        self.feed.show(self.talk)
         self.feed.replay()
         self.live: str | None = None
         self.said = ""
@@ -50,7 +51,7 @@ class Talk(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule(text=PROMPTS)
     def ask_while_busy(self, text: str) -> None:
-        with pytest.raises(Busy):
+        with pytest.raises(BusyError):
             self.talk.ask(text, "m")
 
     @precondition(lambda self: self.live)
@@ -167,29 +168,11 @@ TestTalk = Talk.TestCase
 TestTalk.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
-@given(text=TEXTS, cuts=st.lists(st.integers(0, 30), max_size=8), late=st.integers(0, 8))
-@settings(deadline=None)
-def test_any_chunking_and_any_late_view_show_the_whole_text(text: str, cuts: list[int], late: int) -> None:
-    places = sorted(min(cut, len(text)) for cut in cuts)
-    pieces = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
-    views = [View()]
-    talk = Conversation()
-    feed = Feed(lambda event: [view.take(event) for view in views] and None, talk)
-    feed.replay()
-    answer = talk.ask("prompt", "m")
-    for number, piece in enumerate(pieces):
-        if number == late:
-            views.append(View())
-            feed.replay()
-        talk.add(answer, piece)
-    talk.end(answer, Ending(State.DONE))
-    assert all(view.entries[-1]["text"] == text and view.entries == talk.entries() for view in views)
-
-
 def test_views_stay_whole_when_replays_and_switches_come_from_other_threads() -> None:
     view = View()
     talk, other = Conversation(), Conversation()
-    feed = Feed(view.take, talk)
+    feed = EventFeed(view.take)
+    feed.show(talk)
     feed.replay()
     answer = talk.ask("prompt", "m")
     ended = threading.Event()
@@ -280,7 +263,9 @@ def test_an_answer_that_failed_without_a_word_is_replaced_and_any_other_gets_a_b
 def test_an_answer_grows_on_a_branch_that_is_not_on_screen() -> None:
     view = View()
     talk = Conversation()
-    Feed(view.take, talk).replay()
+    feed = EventFeed(view.take)
+    feed.show(talk)
+    feed.replay()
     first = exchange(talk, "one", "first")
     second = talk.regenerate(first, "m")
     talk.switch(second, -1)
@@ -335,7 +320,7 @@ def test_a_document_whose_kernel_died_comes_back_with_cut_answers_and_ended_call
     ],
 )
 def test_what_is_no_conversation_is_refused_with_the_place(text: str, message: str) -> None:
-    with pytest.raises(BadDocument, match=message):
+    with pytest.raises(DocumentError, match=message):
         parse(text)
 
 

@@ -139,7 +139,7 @@ def test_a_prompt_with_a_variable_that_is_gone_is_kept_and_fails_readably(
 def test_a_request_that_fails_in_an_unknown_way_is_answered_all_the_same(
     panel: Recorded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(panel.library, "items", lambda query: 1 / 0)
+    monkeypatch.setattr(panel.session.library, "items", lambda query: 1 / 0)
     reply = panel.request("conversations", query="")
     assert "ZeroDivisionError" in reply["reason"]
     assert "ZeroDivisionError" in caplog.text

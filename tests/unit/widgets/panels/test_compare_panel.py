@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chu
 from tests.unit.widgets.conftest import KEY, Recording, wait_for
 from tests.unit.widgets.view import View
 from widgets import ComparePanel
-from widgets.storage.store import StoreError
 
 
 class Recorded(Recording, ComparePanel):
@@ -112,52 +110,7 @@ def test_a_late_view_and_one_that_lost_events_show_the_same(comparison: Recorded
         handle.wait(10)
     if comparison.view.needs_replay:
         comparison.receive("replay")
-    assert late.entries == comparison.view.entries == comparison._rounds.entries()
-
-
-def test_votes_are_kept_for_all_notebooks_and_the_last_one_for_a_round_counts(
-    comparison: Recorded, folder: Path
-) -> None:
-    for prompt in ("Hello", "Again"):
-        ask(comparison, prompt)
-    first, second = (entry["round"] for entry in comparison.view.entries if entry["role"] == "user")
-    assert comparison.request("vote", round=first, model="one")["ok"]
-    assert comparison.request("vote", round=first, model="two")["ok"]
-    assert comparison.request("vote", round=second, model=None)["ok"]
-    assert not comparison.request("vote", round=second, model="three")["ok"]
-    assert not comparison.request("vote", round="gone", model="one")["ok"]
-    assert comparison.view.votes == {first: "two", second: None}
-    frame = ComparePanel.votes()
-    assert list(frame["result"]) == ["lost", "won", "tie", "tie"]
-    assert list(frame["model"]) == ["one", "two", "one", "two"]
-    assert list(frame["prompt"].unique()) == ["Hello", "Again"]
-    assert frame["text"].iloc[0] == "one says 1"
-    assert frame["cost"].iloc[0] == pytest.approx(3.6e-6)
-    assert stat.S_IMODE((folder / "votes.jsonl").stat().st_mode) == 0o600
-    late = View()
-    comparison.views.append(late)
-    comparison.receive("replay")
-    assert late.votes == comparison.view.votes
-
-
-def test_no_votes_are_an_empty_frame_with_the_same_columns(comparison: Recorded) -> None:
-    empty = ComparePanel.votes()
-    ask(comparison, "Hello")
-    comparison.vote(comparison.view.entries[0]["round"], "one")
-    assert empty.empty
-    assert dict(empty.dtypes) == dict(ComparePanel.votes().dtypes)
-
-
-def test_a_torn_line_of_votes_is_named_and_does_not_spoil_the_next(comparison: Recorded, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "votes.jsonl").write_text('{"round": "x", "crea')
-    ask(comparison, "Hello")
-    comparison.vote(comparison.view.entries[0]["round"], "one")
-    with pytest.raises(StoreError, match="Line 1 of"):
-        ComparePanel.votes()
-    lines = (folder / "votes.jsonl").read_text().splitlines()
-    (folder / "votes.jsonl").write_text("\n".join(lines[1:]))
-    assert len(ComparePanel.votes()) == 2
+    assert late.entries == comparison.view.entries == comparison._comparison.entries()
 
 
 def test_what_cannot_be_compared_is_refused(comparison: Recorded) -> None:

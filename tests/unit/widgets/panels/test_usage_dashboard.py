@@ -12,10 +12,10 @@ import pytest
 
 from litellm_hub.usage import LogUnreachable
 from tests.unit.client.scripted_hub import ScriptedHub, scripted_hub
-from tests.unit.widgets.panels.test_chat_panel_protocol import wait_for
+from tests.unit.widgets.conftest import wait_for
 from widgets import UsageDashboard
 from widgets.panels import usage_view
-from widgets.panels.usage_dashboard import _module
+from widgets.panels.usage_dashboard import module
 from widgets.panels.usage_view import Choice
 
 NOW = datetime(2026, 5, 10, 12, tzinfo=UTC)
@@ -231,10 +231,10 @@ def test_nothing_of_the_log_is_in_the_state_that_notebooks_save(dashboard: Recor
 
 
 def test_the_front_end_carries_vega_and_imports_nothing() -> None:
-    module = _module()
-    assert not re.search(r"\bimport\s*[({\"']", module)
-    assert "cdn" not in module.lower()
-    assert "vegaEmbed" not in (set(re.findall(r"\bwindow\.(\w+)\s*=", module)))
+    script = module()
+    assert not re.search(r"\bimport\s*[({\"']", script)
+    assert "cdn" not in script.lower()
+    assert "vegaEmbed" not in (set(re.findall(r"\bwindow\.(\w+)\s*=", script)))
 
 
 @pytest.mark.parametrize(

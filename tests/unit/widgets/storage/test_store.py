@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import stat
 import subprocess
@@ -16,8 +15,8 @@ import pytest
 
 from tests.unit.widgets.conftest import wait_for
 from widgets.conversations.conversation import Conversation
-from widgets.conversations.document import Ending, State, parse
-from widgets.storage.library import INTERVAL, Library
+from widgets.conversations.library import INTERVAL, Library
+from widgets.storage.document import Ending, State, parse
 from widgets.storage.store import Store, StoreError
 
 ROOT = Path(__file__).parents[4]
@@ -112,7 +111,7 @@ def test_a_conversation_that_another_kernel_holds_opens_as_a_copy(
     name = session.id
     library.release(session)
     opening = f"s = Library.at().open({name!r}); print(s.id); input()"
-    other = other_kernel(f"from widgets.storage.library import Library; {opening}")
+    other = other_kernel(f"from widgets.conversations.library import Library; {opening}")
     copy = library.open(name)
     assert copy.id != name
     assert (copy.saving.state, copy.conversation.title) == ("copy", "Hello (copy)")
@@ -139,7 +138,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_kernel(
     say(session.conversation, "Hello", "Hi")
     library.release(session)
     code = (
-        f"import os, time; from widgets.storage.library import Library; s = Library.at().open({session.id!r})\n"
+        f"import os, time; from widgets.conversations.library import Library; s = Library.at().open({session.id!r})\n"
         "begun, tell = os.pipe()\nchild = os.fork()\n"
         "if child: os.read(begun, 1), print(child, flush=True)\nelse: os.write(tell, b'x')\ntime.sleep(60)"
     )
@@ -215,7 +214,7 @@ def test_what_is_not_there_cannot_be_opened(library: Library) -> None:
 def test_a_full_disk_is_said_and_what_was_said_is_saved_once_there_is_room(
     library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("widgets.storage.library.PATIENCE", 0.05)
+    monkeypatch.setattr("widgets.conversations.library.PATIENCE", 0.05)
     session = library.new()
     told: list[str] = []
     session.watchers.append(lambda: told.append(session.saving.state))
@@ -256,17 +255,6 @@ def test_a_removed_conversation_does_not_come_back_from_a_panel_that_still_shows
     library.flush()
     library.release(session)
     assert list(folder.iterdir()) == []
-
-
-def test_a_setting_is_remembered_and_a_broken_file_of_them_forgotten(folder: Path) -> None:
-    store = Store()
-    assert store.setting("model") == ""
-    store.remember("model", "one")
-    assert Store().setting("model") == "one"
-    (folder / "settings.json").write_text("{")
-    assert store.setting("model") == ""
-    store.remember("model", "two")
-    assert json.loads((folder / "settings.json").read_text()) == {"model": "two"}
 
 
 def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

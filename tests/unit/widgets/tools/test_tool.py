@@ -15,7 +15,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pandas as pd
 import pytest
 
-from widgets.tools.tool import BadTool, Tool, tools_of
+from widgets.tools.tool import Tool, ToolError, tools_of
 
 
 class Unit(enum.Enum):
@@ -201,7 +201,7 @@ def test_methods_partials_and_star_arguments_work() -> None:
     ],
 )
 def test_what_cannot_be_a_tool_is_refused_with_the_reason(function: Any, words: str) -> None:
-    with pytest.raises(BadTool, match=words):
+    with pytest.raises(ToolError, match=words):
         Tool.of(function)
 
 
@@ -209,7 +209,7 @@ def test_a_type_that_no_model_can_write_is_named_with_its_parameter() -> None:
     def plot(title: str, frame: pd.DataFrame) -> None:
         """Plot."""
 
-    with pytest.raises(BadTool, match=r"plot: the parameter “frame” has the type DataFrame.*look the object up"):
+    with pytest.raises(ToolError, match=r"plot: the parameter “frame” has the type DataFrame.*look the object up"):
         Tool.of(plot)
 
 
@@ -217,14 +217,14 @@ def test_an_unknown_type_is_named() -> None:
     def late(x: Nowhere) -> None:  # type: ignore[name-defined]  # noqa: F821
         """Late."""
 
-    with pytest.raises(BadTool, match="Nowhere"):
+    with pytest.raises(ToolError, match="Nowhere"):
         Tool.of(late)
 
 
 def test_two_tools_of_one_name_are_refused() -> None:
     tools = tools_of([plant, Tool.of(plant, name="plant2")])
     assert list(tools) == ["plant", "plant2"]
-    with pytest.raises(BadTool, match="Two tools"):
+    with pytest.raises(ToolError, match="Two tools"):
         tools_of([plant, plant])
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.doubles.scripted_model import reply_to
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 from tests.unit.widgets.conftest import Recorded, wait_for
-from widgets.conversations import answering
+from widgets.conversations import answer_task
 
 NewPanel = Callable[..., Recorded]
 
@@ -144,7 +144,7 @@ def test_stop_works_while_a_call_waits_or_runs(new_panel: NewPanel, hub: Scripte
 def test_a_model_that_calls_on_and_on_is_stopped(
     new_panel: NewPanel, hub: ScriptedHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "MAX_ROUNDS", 3)
+    monkeypatch.setattr(answer_task, "MAX_ROUNDS", 3)
     call = {"tool_calls": [{"index": 0, "id": "same", "function": {"name": "add", "arguments": '{"a": 1, "b": 1}'}}]}
     hub.reply = lambda body: Reply([chunk("I add. "), chunk(delta=call), chunk(finish_reason="tool_calls")])
     panel = new_panel(tools=[add], approve="always")
@@ -165,28 +165,6 @@ def test_a_call_that_nobody_offered_is_an_error_in_words(panel: Recorded, hub: S
     panel.done()
     assert last(panel)["state"] == "failed"
     assert "none was offered" in last(panel)["reason"]
-
-
-def test_what_cells_print_meanwhile_is_not_taken_for_the_tools_output(
-    new_panel: NewPanel, capsys: pytest.CaptureFixture[str]
-) -> None:
-    inside, go_on = threading.Event(), threading.Event()
-
-    def slow() -> str:
-        """Be slow."""
-        print("from the tool")
-        inside.set()
-        go_on.wait(10)
-        return "done"
-
-    panel = new_panel(tools=[slow], approve="always")
-    panel.ask("call slow {}")
-    assert inside.wait(5)
-    print("from a cell")
-    go_on.set()
-    panel.done()
-    assert last(panel)["calls"][0]["result"] == "from the tool\ndone"
-    assert capsys.readouterr().out == "from a cell\n"
 
 
 @pytest.mark.parametrize(

@@ -27,25 +27,25 @@ const LIMIT = 20_000; // characters; more would hold up the page, and nobody rea
 /** Return the nodes of a code text in colours, or null if the language is unknown or the text too long. */
 export function highlighted(text, language) {
   if (!language || text.length > LIMIT || !hljs.getLanguage(language)) return null;
-  const { _emitter: emitter } = hljs.highlight(text, { language, ignoreIllegals: true });
+  const { value } = hljs.highlight(text, { language, ignoreIllegals: true });
+  // Read in a document of its own, where nothing runs or loads; only texts and classes are taken from it. The element
+  // around it keeps blanks at the beginning.
+  const { body } = new DOMParser().parseFromString(`<i>${value}</i>`, "text/html");
   const fragment = document.createDocumentFragment();
-  build(emitter.root, fragment, "");
-  return fragment;
+  copy(body.firstChild, fragment);
+  // Some characters (such as NUL) do not survive HTML: what is copied from the panel must be what the model wrote.
+  return fragment.textContent === text ? fragment : null;
 }
 
-// Nodes are made from the parsed tree, never from HTML.
-function build(branch, parent, outer) {
-  for (const child of branch.children) {
-    if (typeof child === "string") {
-      parent.append(child);
+function copy(branch, parent) {
+  for (const child of branch.childNodes) {
+    if (child.nodeType === Node.TEXT_NODE) {
+      parent.append(child.data);
     } else {
-      const scope = child.scope ?? "";
-      const node = scope ? document.createElement("span") : parent;
-      if (scope) {
-        node.className = `lab-hl-${scope.split(/[.:]/)[0].replace(/\W/g, "")}`;
-        parent.append(node);
-      }
-      build(child, node, outer || scope);
+      const node = document.createElement("span");
+      node.className = `lab-hl-${(child.classList[0] ?? "").replace(/^hljs-/, "").replace(/\W/g, "")}`;
+      parent.append(node);
+      copy(child, node);
     }
   }
 }

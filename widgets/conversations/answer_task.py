@@ -11,14 +11,15 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from litellm_hub.client import ChatStream, HubClient, ToolCall
 from litellm_hub.client.errors import AnswerCut, HubError
-from widgets.conversations.document import Answer, Call, CallState, Ending, State
-from widgets.conversations.figures import Tally
+from widgets.conversations.answer_figures import AnswerFigures
 from widgets.conversations.pacing import Pacer
+from widgets.storage.document import Answer, Call, CallState, Ending, State
 from widgets.tools.toolbox import Toolbox
 
 MAX_ROUNDS = 10  # of tool calls in one answer
@@ -37,7 +38,7 @@ class Settings:
     max_tokens: int | None = None
 
 
-class Place(Protocol):
+class AnswerTarget(Protocol):
     """Where answers are written: a `Conversation`, or the rounds of a comparison."""
 
     def add(self, answer_id: str, text: str) -> None:
@@ -58,11 +59,11 @@ class Place(Protocol):
         """Return what the model should see."""
 
 
-class Answering:
+class AnswerTask:
     """The writing of one answer.
 
     Args:
-        place: Where the answer is.
+        target: Where the answer is.
         answer_id: Its id; it must be the live one.
         client: The hub.
         settings: How the model is asked.
@@ -72,25 +73,26 @@ class Answering:
 
     Attributes:
         error: Why the answer failed or was cut; None before the end, and if it did not.
-        ended: Set when the answer has ended.
+        done: Has a result, None, when the answer has ended.
     """
 
     def __init__(
         self,
-        place: Place,
+        target: AnswerTarget,
         answer_id: str,
         client: HubClient,
         settings: Settings,
         toolbox: Toolbox,
         *,
         refusal: HubError | None = None,
-        on_end: Callable[[Answering], None] = lambda _: None,
+        on_end: Callable[[AnswerTask], None] = lambda _: None,
     ) -> None:
-        self.place = place
+        self.target = target
         self.answer_id = answer_id
         self.settings = settings
         self.error = refusal
-        self.ended = threading.Event()
+        self.done: Future[None] = Future()
+        self.done.set_running_or_notify_cancel()  # an `await` of it that is given up must not end the answer
         self._client = client
         self._toolbox = toolbox
         self._on_end = on_end
@@ -98,12 +100,11 @@ class Answering:
         self._stream: ChatStream | None = None
         self._decisions: dict[str, bool] = {}
         self._news = threading.Condition()
-        self._tally = Tally()
+        self._figures = AnswerFigures()
         self._length = 0
         self._final: Answer | None = None
-        self._waiting: list[Callable[[], object]] = []
 
-    def start(self) -> Answering:
+    def start(self) -> AnswerTask:
         """Begin to write, on a thread of its own."""
         threading.Thread(target=self._run, name="chat-answer", daemon=True).start()
         return self
@@ -126,20 +127,12 @@ class Answering:
             self._decisions.setdefault(call_id, allow)
             self._news.notify_all()
 
-    def when_ended(self, tell: Callable[[], object]) -> None:
-        """Call `tell` once, when the answer has ended, on any thread; it must not wait."""
-        with self._news:
-            if not self.ended.is_set():
-                self._waiting.append(tell)
-                return
-        tell()
-
     def answer(self) -> Answer:
         """Return a copy of the answer as it is now; after its deletion, as it was at its end."""
         if self._final is not None:
             return self._final
         try:
-            return self.place.answer(self.answer_id)
+            return self.target.answer(self.answer_id)
         except KeyError:
             return Answer(id=self.answer_id, parent=None, model=self.settings.model, state=State.STOPPED)
 
@@ -155,22 +148,18 @@ class Answering:
         try:
             self._end()
         finally:
-            with self._news:
-                self.ended.set()
-                waiting, self._waiting = self._waiting, []
-            for tell in waiting:
-                tell()
+            self.done.set_result(None)
             self._on_end(self)
 
     def _end(self) -> None:
-        error, figures = self.error, self._tally.figures()
+        error, figures = self.error, self._figures.figures()
         if error is None:
             ending = Ending(State.STOPPED if self._stopped else State.DONE, figures)
         else:
             # A later round may fail before its first word: what the earlier ones said is there all the same.
             state = State.CUT if self._length or (isinstance(error, AnswerCut) and error.partial) else State.FAILED
             ending = Ending(state, figures, error.reason, error.remedy, error.retry)
-        self.place.end(self.answer_id, ending)
+        self.target.end(self.answer_id, ending)
         self._final = self.answer()
 
     def _write(self) -> None:
@@ -203,14 +192,16 @@ class Answering:
                     gap = ""
         finally:
             pacer.close()
-            self._tally.add(stream)
+            self._figures.add(stream)
         return stream.tool_calls
 
     def _open(self) -> ChatStream:
         if not self.settings.model:
             raise HubError("No model is chosen.", "Choose a model at the top of the panel.")
         settings, tools = self.settings, self._toolbox.schemas
-        messages: Any = self.place.messages(settings.system_prompt, answer_id=self.answer_id, calls=bool(self._toolbox))
+        messages: Any = self.target.messages(
+            settings.system_prompt, answer_id=self.answer_id, calls=bool(self._toolbox)
+        )
         return self._client.stream_chat(
             settings.model,
             messages,
@@ -221,7 +212,7 @@ class Answering:
 
     def _add(self, text: str) -> None:
         self._length += len(text)
-        self.place.add(self.answer_id, text)
+        self.target.add(self.answer_id, text)
 
     def _call_all(self, made: Sequence[ToolCall], number: int) -> None:
         """Run the calls of one round, in order; the user sees all of them from the beginning."""
@@ -233,10 +224,10 @@ class Answering:
             call = Call(id=call_id, name=asked.name, arguments=_pretty(asked.arguments), round=number, at=self._length)
             call.state = CallState.ASKING if self._toolbox.asks(call.name) else CallState.RUNNING
             calls.append(call)
-            self.place.set_call(self.answer_id, call)
+            self.target.set_call(self.answer_id, call)
         for call in calls:
             self._call(call)
-            self.place.set_call(self.answer_id, call)
+            self.target.set_call(self.answer_id, call)
 
     def _call(self, call: Call) -> None:
         if not self._toolbox.has(call.name):
@@ -246,7 +237,7 @@ class Answering:
             call.state, call.result = CallState.DENIED, why
         else:
             call.state = CallState.RUNNING
-            self.place.set_call(self.answer_id, call)
+            self.target.set_call(self.answer_id, call)
             call.state, call.result = self._run_tool(call)
 
     def _allowed(self, call: Call) -> bool:

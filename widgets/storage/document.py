@@ -112,7 +112,7 @@ class Answer(Node, tag_field="role", tag="assistant", kw_only=True):
         reason: Why the answer was cut or failed; empty otherwise.
         remedy: What to do about it; empty otherwise.
         retry: True if the same request may succeed when sent again.
-        figures: What the answer took, see `widgets.conversations.figures`; empty while it is live.
+        figures: What the answer took, see `widgets.conversations.answer_figures`; empty while it is live.
         calls: Its tool calls, in order.
     """
 
@@ -160,7 +160,7 @@ class Document(Summary, kw_only=True):
     nodes: list[Prompt | Answer]
 
 
-class BadDocument(ValueError):  # noqa: N818 - reads as what happened
+class DocumentError(ValueError):
     """A text that is no conversation, or one of a version that is not known here; the message says which and why."""
 
 
@@ -191,14 +191,14 @@ def read_head(data: bytes | str) -> Summary:
     """Read a document's head alone, which is much faster than the whole.
 
     Raises:
-        BadDocument: It is none, or of a newer version.
+        DocumentError: It is none, or of a newer version.
     """
     try:
         head = _head.decode(data)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise BadDocument(f"This is no conversation of the chat panel: {error}.") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise DocumentError(f"This is no conversation of the chat panel: {error}.") from error
     if head.version != VERSION:
-        raise BadDocument(f"The conversation has the form {head.version}; this version of the panel reads {VERSION}.")
+        raise DocumentError(f"The conversation has the form {head.version}; this version of the panel reads {VERSION}.")
     return head
 
 
@@ -209,24 +209,24 @@ def parse(data: bytes | str | dict[str, Any]) -> Document:
         data: JSON text, or what it decodes to.
 
     Raises:
-        BadDocument: It is none, of a newer version, or its nodes are no tree; the message names the place.
+        DocumentError: It is none, of a newer version, or its nodes are no tree; the message names the place.
     """
     if isinstance(data, dict):
         data = msgspec.json.encode(data)
     read_head(data)
     try:
         document = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise BadDocument(f"The conversation has a part of an unexpected form: {error}.") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise DocumentError(f"The conversation has a part of an unexpected form: {error}.") from error
     known: set[str | None] = {None}
     for index, node in enumerate(document.nodes):
         if node.id in known:
-            raise BadDocument(f"Two parts of the conversation have the id {node.id!r} (the second: nodes[{index}]).")
+            raise DocumentError(f"Two parts of the conversation have the id {node.id!r} (the second: nodes[{index}]).")
         if node.parent not in known:
-            raise BadDocument(f"nodes[{index}] follows {node.parent!r}, which does not come before it.")
+            raise DocumentError(f"nodes[{index}] follows {node.parent!r}, which does not come before it.")
         known.add(node.id)
     if document.current not in known:
-        raise BadDocument(f"The current node {document.current!r} is not in the conversation.")
+        raise DocumentError(f"The current node {document.current!r} is not in the conversation.")
     return document
 
 

@@ -11,14 +11,14 @@ import atexit
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from widgets.conversations.answering import Answering
+from widgets.conversations.answer_task import AnswerTask
 from widgets.conversations.conversation import Conversation
-from widgets.conversations.document import Document, new_id, recover
+from widgets.storage.document import Document, new_id, recover
 from widgets.storage.lock import Lock
 from widgets.storage.store import Item, Store, StoreError
 
@@ -41,13 +41,13 @@ class Saving:
     remedy: str = ""
 
 
-class Session:
+class OpenConversation:
     """An open conversation. Made by a `Library`.
 
     Attributes:
         conversation: The conversation.
         saving: Whether it is on disk.
-        answering: What writes its last answer; None before the first.
+        task: What writes its last answer; None before the first.
         users: Number of panels that show it.
         watchers: Called, with no arguments and on any thread, when `saving` has changed.
     """
@@ -55,7 +55,7 @@ class Session:
     def __init__(self, conversation: Conversation, lock: Lock | None, saving: Saving) -> None:
         self.conversation = conversation
         self.saving = saving
-        self.answering: Answering | None = None
+        self.task: AnswerTask | None = None
         self.users = 0
         self.watchers: list[Callable[[], None]] = []
         self.lock = lock
@@ -89,7 +89,7 @@ class Library:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._open: dict[str, Session] = {}
+        self._open: dict[str, OpenConversation] = {}
         self._lock = threading.RLock()
         self._due: dict[str, float] = {}
         self._wake = threading.Condition()
@@ -105,11 +105,11 @@ class Library:
                 cls._by_folder[store.folder] = cls(store)
             return cls._by_folder[store.folder]
 
-    def new(self) -> Session:
+    def new(self) -> OpenConversation:
         """Begin a conversation. Nothing is written before something is said."""
         return self._add(Conversation(), None, Saving())
 
-    def open(self, conversation_id: str) -> Session:
+    def open(self, conversation_id: str) -> OpenConversation:
         """Open a conversation; as a copy if another kernel is writing it.
 
         Raises:
@@ -117,9 +117,9 @@ class Library:
         """
         with self._lock:
             if conversation_id in self._open:
-                session = self._open[conversation_id]
-                session.users += 1
-                return session
+                opened = self._open[conversation_id]
+                opened.users += 1
+                return opened
             document = self.store.read(conversation_id)
             lock = self.store.lock(conversation_id)
             if lock is None:
@@ -129,7 +129,7 @@ class Library:
             except StoreError:
                 lock.release()
                 raise
-            return self._add(Conversation.from_document(recover(document)), lock, Saving())
+            return self._add(Conversation(recover(document)), lock, Saving())
 
     def add(self, document: Document) -> str:
         """Take in a conversation from elsewhere, under a new id; return that.
@@ -138,24 +138,24 @@ class Library:
             StoreError: It cannot be saved.
         """
         document.id = new_id()
-        conversation = Conversation.from_document(recover(document))
+        conversation = Conversation(recover(document))
         self.store.write(document.id, conversation.encode())
         return document.id
 
-    def release(self, session: Session) -> None:
+    def release(self, opened: OpenConversation) -> None:
         """Say that a panel does not show it any more."""
         with self._lock:
-            session.users -= 1
-        self.settle(session)
+            opened.users -= 1
+        self.settle(opened)
 
-    def settle(self, session: Session) -> None:
+    def settle(self, opened: OpenConversation) -> None:
         """Close a conversation that nobody shows and no model writes to."""
         with self._lock:
-            if session.users > 0 or session.conversation.busy or self._open.get(session.id) is not session:
+            if opened.users > 0 or opened.conversation.busy or self._open.get(opened.id) is not opened:
                 return
-            if self._save(session):  # else it stays open, and the saver goes on trying
-                del self._open[session.id]
-                self._unlock(session)
+            if self._save(opened):  # else it stays open, and the saver goes on trying
+                del self._open[opened.id]
+                self._unlock(opened)
 
     def rename(self, conversation_id: str, title: str) -> None:
         """Give a conversation another title.
@@ -164,11 +164,11 @@ class Library:
             ValueError: The title is blank.
             StoreError: It is not there, cannot be written, or another kernel is writing it.
         """
-        with self._held(conversation_id) as session:
-            session.conversation.rename(title)
-            self._save(session)
-            if session.saving.state == "failed":
-                raise StoreError(session.saving.reason, session.saving.remedy)
+        with self._held(conversation_id) as opened:
+            opened.conversation.rename(title)
+            self._save(opened)
+            if opened.saving.state == "failed":
+                raise StoreError(opened.saving.reason, opened.saving.remedy)
 
     def remove(self, conversation_id: str) -> None:
         """Delete a conversation for good. Where it is open, it goes on without being saved.
@@ -177,8 +177,8 @@ class Library:
             StoreError: It cannot be deleted, or another kernel is writing it.
         """
         with self._lock:
-            session = self._open.pop(conversation_id, None)
-            if session is None:
+            opened = self._open.pop(conversation_id, None)
+            if opened is None:
                 lock = self.store.lock(conversation_id)
                 if lock is None:
                     raise _held_elsewhere()
@@ -187,10 +187,16 @@ class Library:
                 finally:
                     lock.release()
                 return
-            with session.writing:
-                session.removed = True
+            with opened.writing:
+                opened.removed = True
                 self.store.remove(conversation_id)
-            self._unlock(session)
+            self._unlock(opened)
+
+    def usual_model(self, names: Sequence[str]) -> str:
+        """Return which of these models to begin with: the one that was asked last, else the first; empty if none."""
+        self.flush()
+        last = self.store.last_model()
+        return last if last in names else next(iter(names), "")
 
     def items(self, query: str = "") -> list[Item]:
         """List or search the conversations, see `Store.items`.
@@ -213,47 +219,47 @@ class Library:
     def flush(self) -> None:
         """Write everything that changed, now."""
         with self._lock:
-            sessions = list(self._open.values())
-        for session in sessions:
-            if session.changed:
-                self._save(session)
+            all_open = list(self._open.values())
+        for opened in all_open:
+            if opened.changed:
+                self._save(opened)
 
     @contextlib.contextmanager
-    def _held(self, conversation_id: str) -> Iterator[Session]:
-        session = self.open(conversation_id)
+    def _held(self, conversation_id: str) -> Iterator[OpenConversation]:
+        opened = self.open(conversation_id)
         try:
-            if session.id != conversation_id:
+            if opened.id != conversation_id:
                 raise _held_elsewhere()
-            yield session
+            yield opened
         finally:
-            self.release(session)
+            self.release(opened)
 
-    def _copy(self, document: Document) -> Session:
+    def _copy(self, document: Document) -> OpenConversation:
         title = document.title
         document.id, document.title = new_id(), f"{title} (copy)"
         reason = f"Another kernel has “{title}” open: this is a copy of it."
         remedy = "It is saved as a conversation of its own with the next prompt."
-        return self._add(Conversation.from_document(recover(document)), None, Saving("copy", reason, remedy))
+        return self._add(Conversation(recover(document)), None, Saving("copy", reason, remedy))
 
-    def _add(self, conversation: Conversation, lock: Lock | None, saving: Saving) -> Session:
-        session = Session(conversation, lock, saving)
-        session.users = 1
-        conversation.on_change = lambda urgent: self._mark(session, urgent)
+    def _add(self, conversation: Conversation, lock: Lock | None, saving: Saving) -> OpenConversation:
+        opened = OpenConversation(conversation, lock, saving)
+        opened.users = 1
+        conversation.on_change = lambda urgent: self._mark(opened, urgent)
         with self._lock:
-            self._open[session.id] = session
-        return session
+            self._open[opened.id] = opened
+        return opened
 
-    def _unlock(self, session: Session) -> None:
-        if session.lock is not None:
-            session.lock.release()
-            session.lock = None
+    def _unlock(self, opened: OpenConversation) -> None:
+        if opened.lock is not None:
+            opened.lock.release()
+            opened.lock = None
 
-    def _mark(self, session: Session, urgent: bool) -> None:
-        """Have a session written; called by its conversation, under its lock."""
-        session.changed = True
-        due = 0.0 if urgent else session.written + INTERVAL
+    def _mark(self, opened: OpenConversation, urgent: bool) -> None:
+        """Have a conversation written; called by its conversation, under its lock."""
+        opened.changed = True
+        due = 0.0 if urgent else opened.written + INTERVAL
         with self._wake:
-            self._due[session.id] = min(due, self._due.get(session.id, due))
+            self._due[opened.id] = min(due, self._due.get(opened.id, due))
             if self._saver is None:
                 self._saver = threading.Thread(target=self._save_for_ever, name="chat-saver", daemon=True)
                 self._saver.start()
@@ -268,29 +274,29 @@ class Library:
                 for name in ready:
                     del self._due[name]
             for name in ready:
-                session = self._open.get(name)
-                if session is not None and session.changed and not self._save(session):
+                opened = self._open.get(name)
+                if opened is not None and opened.changed and not self._save(opened):
                     with self._wake:
                         self._due.setdefault(name, time.monotonic() + PATIENCE)
 
-    def _save(self, session: Session) -> bool:
-        """Write a session if it changed; return False if that failed."""
-        with session.writing:
-            if session.removed or not session.changed:
+    def _save(self, opened: OpenConversation) -> bool:
+        """Write one if it changed; return False if that failed."""
+        with opened.writing:
+            if opened.removed or not opened.changed:
                 return True
-            session.changed = False
-            session.written = time.monotonic()  # what changes from here on is due an interval later
+            opened.changed = False
+            opened.written = time.monotonic()  # what changes from here on is due an interval later
             try:
-                if session.lock is None:
-                    session.lock = self.store.lock(session.id)
-                self.store.write(session.id, session.conversation.encode())
+                if opened.lock is None:
+                    opened.lock = self.store.lock(opened.id)
+                self.store.write(opened.id, opened.conversation.encode())
             except StoreError as error:
-                session.changed = True
-                session.set_saving(Saving("failed", error.reason, error.remedy))
+                opened.changed = True
+                opened.set_saving(Saving("failed", error.reason, error.remedy))
                 return False
             finally:
-                session.written = time.monotonic()
-            session.set_saving(Saving())
+                opened.written = time.monotonic()
+            opened.set_saving(Saving())
             return True
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from litellm_hub.client import ChatStream
-from widgets.conversations.document import Figures
+from widgets.storage.document import Figures
 
 
-class Tally:
+class AnswerFigures:
     """Adds up the requests of one answer: one, and one more after each round of tool calls."""
 
     def __init__(self) -> None:

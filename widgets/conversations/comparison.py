@@ -1,7 +1,6 @@
 """A comparison: rounds of one prompt and the answers of several models, and the events that keep its views up to date.
 
-Events as those of `widgets.conversations.conversation`; entries of answers carry `column` and `round`, and `vote`
-tells of a winner.
+Events as those of `widgets.conversations.conversation`; entries carry `round`, and those of answers `column`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,9 @@ from typing import Any
 
 import msgspec
 
-from widgets.conversations.conversation import Busy, Event, clean
-from widgets.conversations.document import Answer, Call, Ending, Prompt, as_entry, new_id, now
+from widgets.conversations.conversation import BusyError, Event, clean
 from widgets.conversations.prompting import as_messages
-
-TIE = ""
+from widgets.storage.document import Answer, Call, Ending, Prompt, as_entry, new_id, now
 
 
 @dataclass
@@ -28,16 +25,14 @@ class Round:
         id: Never used twice.
         prompt: The prompt.
         answers: The answers, in the order of the columns.
-        winner: Name of the model that the user likes best, `TIE`, or None while there is no vote.
     """
 
     id: str
     prompt: Prompt
     answers: list[Answer] = field(default_factory=list)
-    winner: str | None = None
 
 
-class Rounds:
+class Comparison:
     """The rounds of one panel, safe to use from several threads.
 
     Args:
@@ -60,11 +55,11 @@ class Rounds:
         """Begin a round.
 
         Raises:
-            Busy: An answer of the last one is still being written.
+            BusyError: An answer of the last one is still being written.
         """
         with self._lock:
             if self.busy:
-                raise Busy("The last answers are still being written; stop() ends them.")
+                raise BusyError("The last answers are still being written; stop() ends them.")
             keep = len(self._entries())
             made = Round(new_id(), Prompt(id=new_id(), parent=None, text=clean(text), created=now()))
             made.answers = [Answer(id=new_id(), parent=made.prompt.id, created=now(), model=model) for model in models]
@@ -95,31 +90,10 @@ class Rounds:
             del entry["text"]
             self._tell("end", answer=entry, busy=self.busy)
 
-    def vote(self, round_id: str, winner: str) -> Round:
-        """Note which model won a round; return the round.
-
-        Args:
-            round_id: The round.
-            winner: Name of the model, or `TIE`.
-
-        Raises:
-            KeyError: There is no such round, or no such model in it.
-        """
-        with self._lock:
-            round_ = next((one for one in self._rounds if one.id == round_id), None)
-            if round_ is None:
-                raise KeyError(round_id)
-            if winner != TIE and winner not in {answer.model for answer in round_.answers}:
-                raise KeyError(winner)
-            round_.winner = winner
-            self._tell("vote", round=round_id, winner=winner or None)
-            return round_
-
     def replay(self) -> None:
         """Send everything, with the number of the last event, for views that lack some of it."""
         with self._lock:
-            votes = {one.id: one.winner or None for one in self._rounds if one.winner is not None}
-            content = {"entries": self._entries(), "busy": self.busy, "votes": votes}
+            content = {"entries": self._entries(), "busy": self.busy}
             self._send({"type": "replay", "seq": self._sequence, **content})
 
     def entries(self) -> list[dict[str, Any]]:

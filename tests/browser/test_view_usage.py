@@ -1,0 +1,83 @@
+"""The usage dashboard's script alone, with a pretended model in place of a kernel."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pretend import PretendedView
+from widgets.panels.usage_view import Choice
+
+pytestmark = pytest.mark.ui
+
+CHART = {
+    "width": "container",
+    "height": 100,
+    "data": {"values": [{"time": f"2026-05-{day:02}", "requests": day} for day in range(1, 20)]},
+    "mark": "bar",
+    "encoding": {"x": {"field": "time", "type": "ordinal"}, "y": {"field": "requests", "type": "quantitative"}},
+}
+
+
+@pytest.fixture
+def view(page: Page) -> PretendedView:
+    return PretendedView(page, "usage").render()
+
+
+def shown(view: PretendedView, **fields: Any) -> None:
+    """Have the kernel answer."""
+    options: dict[str, list[str]] = {"model": [], "user": [], "team": [], "key_alias": []}
+    tile = {"title": "Requests", "kind": "count", "value": 19, "before": 10, "more_is_better": None}
+    message = {"choice": vars(Choice(span="all")), "at": "2026-05-20T00:00:00Z", "options": options, "grain": "day"}
+    charts = {"time": CHART, "who": "Nothing failed."}
+    view.fire(
+        {"type": "view", **message, "tiles": [tile], "charts": charts, "empty": False, "freshness": "fresh"} | fields
+    )
+
+
+def test_an_empty_log_shows_a_friendly_page(view: PretendedView) -> None:
+    shown(view, empty=True, charts={})
+    expect(view.page.get_by_text("No requests yet")).to_be_visible()
+    expect(view.page.locator(".lab-usage-tiles")).to_be_hidden()
+
+
+def test_a_log_that_does_not_answer_says_what_to_do(view: PretendedView) -> None:
+    view.fire({"type": "problem", "reason": "The database does not answer.", "remedy": "Run make up."})
+    expect(view.page.get_by_role("alert")).to_have_text("The database does not answer. Run make up.")
+    expect(view.page.locator(".lab-usage-content")).to_be_hidden()
+    shown(view)
+    expect(view.page.get_by_role("alert")).to_be_hidden()
+    expect(view.page.locator(".lab-usage-tile").first).to_have_text("Requests19+90 % vs. before")
+    expect(view.page.get_by_text("Nothing failed.")).to_be_visible()
+
+
+def test_an_answer_to_an_older_choice_does_not_undo_the_latest(view: PretendedView) -> None:
+    shown(view)
+    status = view.page.get_by_label("Status", exact=True)
+    status.select_option("failure")
+    shown(view)
+    expect(status).to_have_value("failure")
+    view.page.wait_for_function("window.sent.some((one) => one.type === 'choose')")
+    assert [one["choice"]["status"] for one in view.sent("choose")] == ["failure"]
+
+
+def test_charts_follow_the_theme(view: PretendedView) -> None:
+    shown(view)
+    bar = view.page.locator("[data-place=time] svg.marks .mark-rect path").first
+    before = bar.get_attribute("fill")
+    assert before
+    view.page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    expect(bar).not_to_have_attribute("fill", before)
+
+
+def test_charts_follow_the_room_that_a_sidebar_leaves(view: PretendedView) -> None:
+    shown(view)
+    chart = view.page.locator("[data-place=time] svg.marks")
+    wide = chart.get_attribute("width")
+    assert wide
+    view.page.evaluate("document.getElementById('el').style.width = '500px'")
+    expect(chart).not_to_have_attribute("width", wide)
+    expect(chart).to_have_attribute("width", re.compile(r"^4\d\d"))
