@@ -170,7 +170,7 @@ _head = msgspec.json.Decoder(Summary)
 
 def now() -> str:
     """Return the time as documents write it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def new_id() -> str:
