@@ -1,6 +1,6 @@
 """What must pass, in tiers. `tests/README.md` says what each holds.
 
-Usage: python tests/run.py test|all|long|lint|install|report
+Usage: python tests/run.py test|all|lint|install|report
 """
 
 from __future__ import annotations
