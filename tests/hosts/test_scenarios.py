@@ -1,4 +1,4 @@
-"""Molecule's scenarios, step by step: `molecule test` does the same by hand."""
+"""Molecule's scenario, step by step: `molecule test` does the same by hand."""
 
 from __future__ import annotations
 
@@ -16,24 +16,22 @@ from tests.support.lab import ROOT
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not engine_answers(), reason="needs root, a Docker engine and debootstrap"
 )
-# The other roles' scenarios try parts of the first one, or of the embedded labs that other tests make.
-SCENARIOS = ("containers", "role-llama_cpp")
+NAME = "containers"  # a whole lab of that profile
 STEPS = ("create", "check", "converge", "idempotence", "verify")
 BIN = Path(sys.executable).parent
 
 
 class Scenario:
-    """One scenario on its way through the steps."""
+    """The scenario on its way through the steps."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.failed = ""
 
     def run(self, step: str) -> None:
         """Take a step; none is taken after one that failed."""
         assert not self.failed, f"the step before it, {self.failed}, failed"
         done = subprocess.run(
-            [BIN / "molecule", step, "-s", self.name],
+            [BIN / "molecule", step, "-s", NAME],
             cwd=ROOT / "ansible",
             env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"},
             stdout=subprocess.PIPE,
@@ -44,12 +42,12 @@ class Scenario:
         print(done.stdout)
         if done.returncode != 0:
             self.failed = step
-            pytest.fail(f"molecule {step} -s {self.name} failed, see what it printed", pytrace=False)
+            pytest.fail(f"molecule {step} -s {NAME} failed, see what it printed", pytrace=False)
 
 
-@pytest.fixture(scope="module", params=SCENARIOS)
-def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
-    made = Scenario(request.param)
+@pytest.fixture(scope="module")
+def scenario() -> Iterator[Scenario]:
+    made = Scenario()
     made.run("destroy")
     yield made
     made.failed = ""
