@@ -99,7 +99,7 @@ def install(uv: Path) -> None:
     # An environment of the same Python is brought up to date in place, so that a failed download leaves it as it is.
     steps = (
         *([] if python_of(VENV) == platform.python_version() else [make]),
-        ["pip", "sync", "--quiet", "--require-hashes", "--python", str(VENV / "bin/python"), str(LOCK)],
+        ["pip", "sync", "--quiet", "--no-build", "--require-hashes", "--python", str(VENV / "bin/python"), str(LOCK)],
     )
     for step in steps:
         if subprocess.run([str(uv), *step], env=environment, check=False).returncode != 0:

@@ -31,6 +31,11 @@ options:
   body:
     description: What is sent.
     type: dict
+  secrets:
+    description: What of the body is never shown, neither in a result nor in a failure.
+    type: list
+    elements: str
+    default: []
   body_format:
     description: How the body is written.
     type: str
@@ -107,6 +112,7 @@ def main() -> None:
             "method": {"type": "str", "default": "GET"},
             "headers": {"type": "dict", "default": {}, "no_log": True},
             "body": {"type": "dict"},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "body_format": {"type": "str", "choices": ["json"], "default": "json"},
             "status_code": {"type": "list", "elements": "int", "default": [200]},
             "timeout": {"type": "int", "default": 30},

@@ -94,6 +94,7 @@ def main() -> None:
                 "sync",
                 "--quiet",
                 "--require-hashes",
+                "--no-build",  # a package's own code does not run while it is installed, as root least of all
                 "--compile-bytecode",
                 "--python",
                 str(folder / "bin/python"),
