@@ -30,7 +30,7 @@ down: venv ## stop the lab, keep its data
 clean-lab: venv ## ask, then remove the lab and its data
 	@$(call play,clean)
 
-test: venv ## what must pass for a lab on this machine (12 minutes; needs Chromium, neither root nor Docker)
+test: venv ## what must pass for a lab on this machine; needs Chromium, neither root nor Docker
 	@.venv/bin/python tests/run.py test
 
 test-all: venv ## what `make test` leaves out: containers, hosts with systemd, images, mirrors (root; starts Docker itself)

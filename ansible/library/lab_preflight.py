@@ -128,25 +128,12 @@ class Preflight:
         return any(Path(self.home).glob(pattern))
 
     def check_variables(self) -> None:
-        settings = self.settings
-        self.problems += lab_settings.check_choice("lab_profile", settings["lab_profile"], lab_settings.PROFILES)
-        self.problems += lab_settings.check_choice("lab_runtime", settings["lab_runtime"], lab_settings.RUNTIMES)
-        self.problems += lab_settings.check_choice("hub_images", settings["hub_images"], lab_settings.HUB_IMAGES)
-        for variable in ("hub_gateway_digest", "hub_database_digest"):
-            self.problems += lab_settings.check_digest(variable, settings[variable])
-        self.problems += lab_settings.check_subnet(str(settings["hub_subnet"]))
-        self.problems += lab_settings.check_origins(settings["hub_cors_origins"])
-        self.problems += lab_settings.check_home(self.home)
-        self.problems += lab_settings.check_address(str(settings["lab_bind_address"]))
-        self.problems += lab_settings.check_catalogue(settings["lab_models"])
-        self.problems += lab_settings.check_ports({name: settings[name] for name in PORTS}, self.root)
-        self.problems += lab_settings.check_routes("hub_key_routes_extra", settings["hub_key_routes_extra"])
-        for variable, minimum in (("lab_parallel_requests", 1), ("notebook_budget", 0.01)):
-            self.problems += lab_settings.check_number(variable, settings[variable], minimum)
-        named = {line.partition("=")[0] for line in self.problems}
-        others = {name: value for name, value in settings.items() if name not in named}
-        self.problems += lab_settings.check_types(self.params["specification"], others)
-        self.problems += lab_settings.check_names(self.params["names"], self.params["known"])
+        params = self.params
+        self.problems += lab_settings.check(self.settings, self.root, set(PORTS))
+        named = {line.partition("=")[0] for line in self.problems}  # better than by its type
+        others = {name: value for name, value in self.settings.items() if name not in named}
+        self.problems += lab_settings.check_types(params["specification"], others)
+        self.problems += lab_settings.check_names(params["names"], params["known"])
 
     def check_host(self) -> None:
         if platform.machine() not in ARCHITECTURES:
@@ -318,9 +305,8 @@ class Preflight:
             if int(value) in ephemeral:
                 why = f"Linux gives the ports {ephemeral.start} to {ephemeral.stop - 1} to outgoing connections"
                 self.refuse(variable, int(value), why, f"Choose another port: -e {variable.partition('+')[0]}=…")
-        published = (
-            lab_docker.published_ports(self.engine.cli, self.params["lab_name"]) if self.engine.version else set()
-        )
+        name = self.params["lab_name"]
+        published = lab_docker.published_ports(self.engine.cli, name) if self.engine.version else set()
         for variable, value in ports.items():
             if int(value) in published:
                 continue

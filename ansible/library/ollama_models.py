@@ -271,16 +271,10 @@ class Catalogue:
         """Pull one model and give it its short name; a pull that fails for good leaves nothing on the disk."""
         lacking = self.store.lacking(blobs_of(model.manifest or b""))
         source = self.registry.pull_name(model.name)
+        stall_s, retries, pause_s = (self.params[name] for name in ("stall_timeout", "retries", "retry_pause"))
         progress.say(f"pulling from {self.registry.url}")
         try:
-            self.server.pull(
-                source,
-                self.registry.insecure,
-                self.params["stall_timeout"],
-                self.params["retries"],
-                self.params["retry_pause"],
-                progress,
-            )
+            self.server.pull(source, self.registry.insecure, stall_s, retries, pause_s, progress)
         except SourceError as error:
             raise SourceError(f"{self.registry.url}: {error}") from error
         except RefusedError as error:

@@ -199,7 +199,7 @@ class Ollama:
             if attempt:
                 pause = pause_s * 2 ** (attempt - 1)
                 progress.say(f"attempt {attempt + 1} in {pause:g} s: {error}")
-                time.sleep(pause)
+                time.sleep(pause)  # a registry that restarts, or limits its callers, answers the same at once
             try:
                 self._pull(name, insecure, stall_s, progress)
                 return

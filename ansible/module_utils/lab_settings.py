@@ -225,3 +225,24 @@ def check_gguf(where: str, source: object) -> list[str]:
             )
         ]
     return []
+
+
+def check(settings: dict[str, object], root: bool, ports: set[str]) -> list[str]:
+    """All problems of the lab's own settings; `ports` names those that are ports."""
+    problems = [
+        *check_choice("lab_profile", settings["lab_profile"], PROFILES),
+        *check_choice("lab_runtime", settings["lab_runtime"], RUNTIMES),
+        *check_choice("hub_images", settings["hub_images"], HUB_IMAGES),
+        *check_digest("hub_gateway_digest", str(settings["hub_gateway_digest"])),
+        *check_digest("hub_database_digest", str(settings["hub_database_digest"])),
+        *check_subnet(str(settings["hub_subnet"])),
+        *check_origins(settings["hub_cors_origins"]),
+        *check_home(str(settings["lab_home"])),
+        *check_address(str(settings["lab_bind_address"])),
+        *check_catalogue(settings["lab_models"]),
+        *check_ports({name: value for name, value in settings.items() if name in ports}, root),
+        *check_routes("hub_key_routes_extra", settings["hub_key_routes_extra"]),
+    ]
+    for variable, minimum in (("lab_parallel_requests", 1), ("notebook_budget", 0.01)):
+        problems += check_number(variable, settings[variable], minimum)
+    return problems

@@ -26,7 +26,7 @@ FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 _MOST_TOKENS = 2**31 - 1  # the log's columns are 32-bit
 
 
-class TraceUnreadable(Exception):  # noqa: N818 - the names read as what happened
+class TraceError(Exception):
     """A trace file is missing, of an unknown format, or damaged."""
 
 
@@ -66,7 +66,7 @@ def read_trace(path: str | Path, start: datetime = FIRST_DAY) -> Iterator[TraceR
         The requests in the file's order.
 
     Raises:
-        TraceUnreadable: Names the file and the line that are wrong.
+        TraceError: Names the file and the line that are wrong.
     """
     file, number = Path(path), 1
     try:
@@ -81,14 +81,14 @@ def read_trace(path: str | Path, start: datetime = FIRST_DAY) -> Iterator[TraceR
             rows = csv.DictReader(whole, strict=True)
             known = [reader for name, reader in _READERS.items() if name in (rows.fieldnames or ())]
             if not known:
-                raise TraceUnreadable(f"{file}, line 1: {first.strip()[:60]!r} begins no known trace.")
+                raise TraceError(f"{file}, line 1: {first.strip()[:60]!r} begins no known trace.")
             for row in rows:
                 number = rows.line_num
                 yield known[0](number, row, start)
     except (LookupError, TypeError, ValueError, OverflowError, csv.Error) as error:  # text that is no UTF-8, too
-        raise TraceUnreadable(f"{file}, line {number}: {error!r}.") from error
+        raise TraceError(f"{file}, line {number}: {error!r}.") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise TraceUnreadable(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise TraceError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def _azure(number: int, row: dict[str, str], _start: datetime) -> TraceRequest:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg2
 
-from benchmarks.usage.trace_formats import FIRST_DAY, TraceRequest, TraceUnreadable, read_trace
+from benchmarks.usage.trace_formats import FIRST_DAY, TraceRequest, TraceError, read_trace
 
 _COLUMNS = (
     'request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime", "endTime",'
@@ -28,7 +28,7 @@ _COLUMNS = (
 _OWNER = "trace:"
 
 
-class LiveLogRefused(Exception):  # noqa: N818 - the names read as what happened
+class LiveLogError(Exception):
     """The database is, or may be, a log that real requests are written to."""
 
 
@@ -70,8 +70,8 @@ def load_trace(
         How many requests were loaded.
 
     Raises:
-        TraceUnreadable: The file is not a trace, or a line is damaged; nothing was loaded.
-        LiveLogRefused: The database holds keys or other rows; nothing was loaded.
+        TraceError: The file is not a trace, or a line is damaged; nothing was loaded.
+        LiveLogError: The database holds keys or other rows; nothing was loaded.
         psycopg2.Error: The database cannot be written to.
     """
     name = name or re.sub(r"\W+", "-", Path(path).name.split(".")[0])
@@ -91,10 +91,10 @@ def load_trace(
 def _refuse_a_live_log(cursor: psycopg2.extensions.cursor) -> None:
     cursor.execute('SELECT EXISTS (SELECT FROM "LiteLLM_VerificationToken")')
     if cursor.fetchone() == (True,):
-        raise LiveLogRefused("The database holds keys of a gateway: it is, or may be, a live log.")
+        raise LiveLogError("The database holds keys of a gateway: it is, or may be, a live log.")
     cursor.execute('SELECT EXISTS (SELECT FROM "LiteLLM_SpendLogs" WHERE NOT starts_with(api_key, %s))', (_OWNER,))
     if cursor.fetchone() == (True,):
-        raise LiveLogRefused("The database holds requests that are no trace's: it is, or may be, a live log.")
+        raise LiveLogError("The database holds requests that are no trace's: it is, or may be, a live log.")
 
 
 def _row(request: TraceRequest, name: str, speed: Speed | None) -> str:
@@ -149,7 +149,7 @@ def main() -> None:
     speed = Speed(*options.speed) if options.speed else None
     try:
         print(f"{load_trace(options.file, options.database, name=options.name, speed=speed):,} requests")
-    except (TraceUnreadable, LiveLogRefused, psycopg2.Error) as error:
+    except (TraceError, LiveLogError, psycopg2.Error) as error:
         sys.exit(str(error))
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.doubles.ollama_store import Puller, Refusal, Store, last, parts, recorded, short, stamp
+from tests.doubles.ollama_store import Puller, RecordedError, Store, last, parts, recorded, short, stamp
 
 VERSION = "0.32.15"
 TOKEN_S = 0.01
@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
         action = f"{self.command} {self.path.partition('?')[0]}".replace("HEAD", "GET")
         try:
             ACTIONS.get(action, lambda handler: handler.replay("unknown_path"))(self)
-        except Refusal as refusal:
+        except RecordedError as refusal:
             self.replay(refusal.recording, **refusal.texts)
 
     do_POST = do_HEAD = do_DELETE = do_GET  # noqa: N815 - names of http.server
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         """The model that is asked for, which is there."""
         name = self.asked.get("model") or self.asked.get("source") or ""
         if not self.server.store.manifest(name).is_file():
-            raise Refusal("chat_unknown_model", nosuch=name)
+            raise RecordedError("chat_unknown_model", nosuch=name)
         return short(*parts(name))
 
     def send(self, status: int, kind: str, body: str) -> None:
@@ -197,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
             self.replay("unload" if asked.get("keep_alive") == 0 else "load", smollm2=asked["model"])
             return
         if asked.get("tools"):
-            raise Refusal("chat_tools_unsupported", **{"smollm2:latest": name})
+            raise RecordedError("chat_tools_unsupported", **{"smollm2:latest": name})
         self.server.load(name)
         prompt = asked.get("prompt") or "".join(str(message["content"]) for message in asked["messages"])
         size, context = tokens(prompt), int(options.get("num_ctx") or self.server.context)

@@ -23,7 +23,7 @@ SILENCE_S = 1.0  # without a byte, then it asks again; Ollama itself waits 30 s
 MAGIC = b"GGUF"
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the double
+class RecordedError(Exception):
     """A request is answered with a recorded error; `texts` replace those of the recording."""
 
     def __init__(self, recording: str, **texts: str) -> None:
@@ -128,11 +128,11 @@ class Store:
         for blob in blobs_of(self.manifest(name).read_bytes()):
             path = self.blob(blob["digest"])
             if not path.is_file():
-                raise Refusal("chat_missing_blob", **{"tinyllama:1.1b": name})
+                raise RecordedError("chat_missing_blob", **{"tinyllama:1.1b": name})
             with path.open("rb") as file:
                 damaged = blob["mediaType"].endswith(".model") and file.read(4) != MAGIC
             if damaged or path.stat().st_size != blob["size"]:
-                raise Refusal("chat_truncated_blob")
+                raise RecordedError("chat_truncated_blob")
 
 
 class Download(threading.Thread):

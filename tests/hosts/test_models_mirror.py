@@ -42,7 +42,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, **headers:
     with contextlib.closing(connection):
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
-        answer.content = answer.read()  # type: ignore[attr-defined]
+        answer.content = answer.read()
     return answer
 
 
@@ -72,10 +72,10 @@ def push(port: int, content: RegistryContent, name: str) -> None:
         assert place.startswith(f"http://127.0.0.1:{port}/"), "the registry must name itself as its clients know it"
         upload = place.partition(f":{port}")[2]
         done = ask(port, "PUT", f"{upload}&digest={digest}", blob, Content_Type="application/octet-stream")
-        assert done.status == 201, done.content  # type: ignore[attr-defined]
+        assert done.status == 201, done.content
     manifest = content.manifests[name]
     done = ask(port, "PUT", f"{path}/manifests/{name.partition(':')[2]}", manifest, Content_Type=MANIFEST)
-    assert done.status == 201, done.content  # type: ignore[attr-defined]
+    assert done.status == 201, done.content
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_the_bytes_are_elsewhere_and_in_ranges(mirror: int, published: RegistryC
     assert (sent.status, sent.headers["Location"]) == (307, f"http://localhost:{mirror}{path}")
     assert ask(mirror, "HEAD", path).status == 200, "who pushes asks so whether a file is there"
     part = ask(mirror, "GET", path, Range="bytes=4-7", Host=f"localhost:{mirror}")
-    assert (part.status, part.content) == (206, weights()[4:8])  # type: ignore[attr-defined]
+    assert (part.status, part.content) == (206, weights()[4:8])
 
 
 def test_models_come_from_the_mirror_under_their_short_names_and_newer_ones_when_asked_for(

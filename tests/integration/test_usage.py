@@ -71,7 +71,7 @@ def test_every_answer_is_what_happened_on_every_clock(log: Engine, zone: str) ->
     happened = [request for request in requests() if not request.smoke]
     assert_equal_to_the_log(log, happened, zone)
     for grain in ("quarter", "week"):
-        found = usage.volume(log, grain=grain, tz=zone)  # type: ignore[arg-type]
+        found = usage.volume(log, grain=grain, tz=zone)
         assert str(found["time"].dtype) == f"datetime64[us, {zone}]"
         assert found["time"].is_monotonic_increasing
         assert set(found["time"].dt.minute) <= {0, 15, 30, 45}

@@ -90,7 +90,7 @@ def test_a_time_span_and_a_model_are_chosen_on_the_command_line(
     model = str(truth()["model"].iloc[0])
     span = ["--since", "2026-10-25T01:00+01:00", "--until", "2026-10-25T02:00", "--model", model]
     assert command.main(["export", str(tmp_path), *span, "--format", "csv", "--database", database.reader]) == 0
-    expected = truth().set_index("started").sort_index()["2026-10-25 00:00":"2026-10-25 01:59:59.999"]  # type: ignore[misc]
+    expected = truth().set_index("started").sort_index()["2026-10-25 00:00":"2026-10-25 01:59:59.999"]
     expected = expected[expected["model"] == model]
     assert capsys.readouterr().out == f"{tmp_path}/usage-2026-10-25.csv: {len(expected)} requests\n"
     assert set(read(tmp_path / "usage-2026-10-25.csv").index) == set(expected["id"])

@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from benchmarks.usage import traces
-from benchmarks.usage.trace_formats import TraceUnreadable
+from benchmarks.usage.trace_formats import TraceError
 from tests.support.usage_database import Database, make_database
 
 FILES = Path(__file__).parents[1] / "unit/benchmarks/traces"
@@ -36,7 +36,7 @@ def test_a_trace_is_loaded_whole_and_once_or_not_at_all(scratch: Database, tmp_p
     damaged.write_text((FILES / "azure.csv").read_text() + "2023-11-16 18:20:00,1,many\n")
     for _ in range(2):
         assert traces.load_trace(FILES / "azure.csv", scratch.owner) == 60
-        with pytest.raises(TraceUnreadable, match=r"line 62: .*many"):
+        with pytest.raises(TraceError, match=r"line 62: .*many"):
             traces.load_trace(damaged, scratch.owner)
         sums = "SELECT count(*), sum(prompt_tokens), sum(completion_tokens) FROM lab.usage_log WHERE model = 'azure'"
         assert query(scratch, sums) == expected
@@ -71,6 +71,6 @@ def test_durations_are_the_trace_s_own_or_modelled_and_marked(scratch: Database)
 def test_a_log_that_is_used_is_refused(scratch: Database, made: str, unmade: str, words: str) -> None:
     traces.load_trace(FILES / "azure.csv", scratch.owner)
     query(scratch, made)
-    with pytest.raises(traces.LiveLogRefused, match=words):
+    with pytest.raises(traces.LiveLogError, match=words):
         traces.load_trace(FILES / "azure.csv", scratch.owner)
     query(scratch, unmade)

@@ -37,7 +37,7 @@ def test_every_entry_point_has_a_specification_and_preflight_knows_all_roles() -
         assert used <= set(specified), role.name
         assert all(specified[entry] == specified["main"] for entry in used), role.name
         settings += [role.name] if specified["main"].get("options") else []
-    known = yaml.safe_load((ROOT / "ansible/roles/preflight/vars/main.yml").read_text())["preflight_of"]
+    known = yaml.safe_load((ROOT / "ansible/roles/preflight/vars/main.yml").read_text())["preflight_roles"]
     assert known == settings
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.usage.trace_formats import FIRST_DAY, TraceUnreadable, read_trace
+from benchmarks.usage.trace_formats import FIRST_DAY, TraceError, read_trace
 
 TRACES = Path(__file__).parent / "traces"
 AZURE = b"TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -71,7 +71,7 @@ def test_a_burstgpt_release_with_elapsed_times_gives_durations() -> None:
 def test_a_damaged_trace_names_file_and_line(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "trace.csv"
     file.write_bytes(content)
-    with pytest.raises(TraceUnreadable, match=f"{file}, {words}"):
+    with pytest.raises(TraceError, match=f"{file}, {words}"):
         list(read_trace(file))
 
 
@@ -81,5 +81,5 @@ def test_a_packed_trace_is_read_and_a_cut_or_missing_one_refused(tmp_path: Path)
     assert list(read_trace(packed)) == list(read_trace(TRACES / "azure.csv"))
     packed.write_bytes(packed.read_bytes()[:-9])
     for file in (packed, tmp_path / "missing.csv"):
-        with pytest.raises(TraceUnreadable, match="cannot be read"):
+        with pytest.raises(TraceError, match="cannot be read"):
             list(read_trace(file))
