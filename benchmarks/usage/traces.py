@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg2
 
-from benchmarks.usage.trace_formats import FIRST_DAY, TraceRequest, TraceError, read_trace
+from benchmarks.usage.trace_formats import FIRST_DAY, TraceError, TraceRequest, read_trace
 
 _COLUMNS = (
     'request_id, call_type, api_key, spend, total_tokens, prompt_tokens, completion_tokens, "startTime", "endTime",'
