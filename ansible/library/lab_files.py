@@ -19,12 +19,20 @@ options:
 author: GenAI Labs
 """
 
+RETURN = r"""
+digest:
+  description: Stands for all files with their contents.
+  type: str
+  returned: always
+"""
+
 import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible.module_utils.lab_ownership import own
+from ansible.module_utils.lab_versioned import digest_of
 
 PUBLIC = "0644"
 
@@ -51,7 +59,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     changed = [file["path"] for file in module.params["files"] if write(module, file)]
-    module.exit_json(changed=bool(changed), written=changed)
+    digest = digest_of(*(text for file in module.params["files"] for text in (file["path"], file["content"])))
+    module.exit_json(changed=bool(changed), written=changed, digest=digest)
 
 
 if __name__ == "__main__":

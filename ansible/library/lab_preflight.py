@@ -381,7 +381,7 @@ class Preflight:
             "changed": False,
             "choices": self.choices,
             "profile": profile,
-            "manager": "systemd" if profile == "containers" and self.root and self.systemd else "supervisor",
+            "manager": "systemd" if self.root and self.systemd else "supervisor",
             "images": images,
             "subnet": subnet,
             "docker": dataclasses.asdict(self.engine),

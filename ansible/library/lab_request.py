@@ -50,6 +50,11 @@ options:
     description: Seconds for each step of the exchange.
     type: int
     default: 30
+  wait:
+    description:
+      - Seconds until the service must be ready. It is only looked at then, and I(url) may be any target of
+        module_utils/lab_peer.py.
+    type: int
 author: GenAI Labs
 """
 
@@ -75,7 +80,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils.lab_peer import HttpConnection
+from ansible.module_utils.lab_peer import HttpConnection, wait_for
 
 
 def ask(params: dict) -> dict:
@@ -103,6 +108,16 @@ def ask(params: dict) -> dict:
     return result
 
 
+def await_readiness(module: AnsibleModule) -> dict:
+    """Wait until the service is ready; a failure says why it is not."""
+    url, seconds = module.params["url"], module.params["wait"]
+    uids = {pwd.getpwnam(name).pw_uid for name in module.params["accounts"]}
+    missing = wait_for([url], uids, seconds)
+    if missing:
+        module.fail_json(msg=f"not ready after {seconds} s: {url}: {missing[url]}")
+    return {}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -116,8 +131,11 @@ def main() -> None:
             "body_format": {"type": "str", "choices": ["json"], "default": "json"},
             "status_code": {"type": "list", "elements": "int", "default": [200]},
             "timeout": {"type": "int", "default": 30},
+            "wait": {"type": "int"},
         },
     )
+    if module.params["wait"] is not None:
+        module.exit_json(changed=False, **await_readiness(module))
     try:
         result = ask(module.params)
     except (OSError, http.client.HTTPException, KeyError, ValueError) as error:

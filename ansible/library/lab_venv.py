@@ -79,7 +79,7 @@ def main() -> None:
         "site_packages": str(environment / "lib" / f"python{version[0]}.{version[1]}" / "site-packages"),
     }
     if is_complete(environment):
-        module.exit_json(changed=False, **result)
+        module.exit_json(changed=point_to(environment, params["name"], module.check_mode), **result)
     if module.check_mode:
         module.exit_json(changed=True, **result)
 
@@ -104,9 +104,23 @@ def main() -> None:
         make_readable(folder)
 
     make(environment, build)
+    point_to(environment, params["name"], module.check_mode)
     for old in older_versions(environment)[:-1]:
         shutil.rmtree(old)
     module.exit_json(changed=True, **result)
+
+
+def point_to(environment: Path, name: str, check_mode: bool) -> bool:
+    """Let the environment's plain name lead to it; return whether it led elsewhere."""
+    link = environment.with_name(name)
+    if link.is_symlink() and link.readlink() == Path(environment.name):
+        return False
+    if not check_mode:
+        fresh = environment.with_name(f".{name}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(environment.name)
+        fresh.replace(link)
+    return True
 
 
 def make_readable(folder: Path) -> None:

@@ -5,6 +5,7 @@ Puts the lab's door around LiteLLM's app, then hands over to LiteLLM's own comma
 
 import logging
 import os
+import time
 
 _ORIGINS = "LITELLM_CORS_ORIGINS"
 # A list of no origins: LiteLLM takes an unset or empty variable for everybody.
@@ -14,6 +15,7 @@ if not os.environ.get(_ORIGINS, "").strip():
 # Pages of the origins that are named send keys, never the Admin UI's cookie.
 os.environ.setdefault("LITELLM_CORS_ALLOW_CREDENTIALS", "false")
 
+import psycopg  # noqa: E402
 from litellm.proxy import proxy_cli  # noqa: E402 - LiteLLM reads the variables above when it is imported
 from litellm.proxy._types import LiteLLMRoutes  # noqa: E402
 from litellm.proxy.db import check_migration  # noqa: E402
@@ -25,9 +27,23 @@ from litellm_hub.proxy.entry import Entry  # noqa: E402
 # Other names of the five calls' paths, and LiteLLM's ways to other servers that its own list lacks.
 ALIASES = ("/engines", "/queue", "/claude_code_gateway", "/plugin-proxy", "/v1beta", "/interactions")
 
+DATABASE_WAIT_S = 0.2
+
+
+def await_database(url: str) -> None:
+    """Wait until the database takes this client: after a reboot both start at once, and LiteLLM tries only once."""
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            time.sleep(DATABASE_WAIT_S)
+        else:
+            return
+
 
 def main() -> None:
     """Run the proxy with LiteLLM's own command line."""
+    await_database(os.environ["DATABASE_URL"])
     patch_schema_check.install(check_migration)
     closed = (*LiteLLMRoutes.mapped_pass_through_routes.value, *ALIASES)
     app.add_middleware(Entry, closed=closed, origins=origins)

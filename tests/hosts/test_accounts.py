@@ -39,17 +39,13 @@ def test_the_notebooks_account_cannot_read_the_services_secrets(ollama: Lab):
 def test_the_notebooks_account_in_a_services_place_is_named_and_gets_no_key(ollama: Lab, tmp_path: Path):
     [port] = free_ports(1)
     url, heard = f"http://127.0.0.1:{port}/health/readiness", tmp_path / "heard"
-    python = str(ollama.venv("supervisor") / "bin/python")
-    service = {"home": str(ollama.home), "name": "robbed", "python": python, "command": ["/bin/sleep", "600"]}
+    service = {"url": url, "accounts": ["genailab"]}
     with http_stranger(port, heard, pwd.getpwnam("genailab-notebook").pw_uid):
         wait_until(lambda: b"listening" in heard.read_bytes(), 10, "the thief listens")
-        try:
-            started = run_module("lab_service", service | {"health": url, "timeout": 1})
-            assert "in the hands of account genailab-notebook, not of genailab" in started["msg"]
-        finally:
-            run_module("lab_service", service | {"state": "absent"})
+        awaited = run_module("lab_request", service | {"wait": 1})
+        assert "in the hands of account genailab-notebook, not of genailab" in awaited["msg"]
         key = {"Authorization": f"Bearer {ollama.master_key}"}
-        asked = run_module("lab_request", {"url": url, "headers": key, "accounts": ["genailab"]})
+        asked = run_module("lab_request", service | {"headers": key})
         assert "in the hands of account genailab-notebook" in asked["msg"]
         assert heard.read_bytes() == b"listening\n"
 

@@ -6,26 +6,13 @@ import re
 import subprocess
 from typing import Any
 
-import pytest
-
 from tests.hosts.conftest import Site
 from tests.support.lab import changes, wait_until
 
 HOME = "/opt/genailabs"
-UNIT = "ollama.service"
-BASE = f"/etc/systemd/system/{UNIT}"
-DROP_IN = f"{BASE}.d/override.conf"
+UNIT = "genailabs-runtime.service"
+FILE = f"/etc/systemd/system/{UNIT}"
 PORT = 11434
-VENDOR = """\
-# of the vendor
-[Service]
-ExecStart=/usr/local/bin/ollama serve
-Environment=OLLAMA_HOST=0.0.0.0
-
-[Install]
-WantedBy=default.target
-"""
-
 
 def words(run: subprocess.CompletedProcess[str]) -> str:
     """What a play said, without the breaks that Ansible puts into long messages."""
@@ -69,7 +56,7 @@ def generate(site: Site) -> dict[str, Any]:
 
 def test_check_mode_on_a_virgin_host_changes_nothing(site: Site) -> None:
     assert succeeded(site.play("--check")) > 0
-    assert site.machine.shell(f"ls -d {HOME} {BASE}* 2>/dev/null; getent passwd genailab-runtime", check=False) == ""
+    assert site.machine.shell(f"ls -d {HOME} {FILE} 2>/dev/null; getent passwd genailab-runtime", check=False) == ""
 
 
 def test_the_service_runs_hardened_and_as_its_own_account(site: Site) -> None:
@@ -128,14 +115,14 @@ def test_an_upgrade_keeps_models_and_settings(site: Site) -> None:
 
 
 def test_a_version_that_does_not_start_is_taken_back_with_its_settings(site: Site) -> None:
-    before = site.machine.run("cat", DROP_IN)
+    before = site.machine.run("cat", FILE)
     site.publish("0.34.0", broken=True)
     failed = site.roles(ollama_version="0.34.0", ollama_start_timeout=4)
     assert failed.returncode != 0
     assert "this release is broken" in words(failed)
     assert server(site) == "0.33.0"
     assert serves(site)
-    assert site.machine.run("cat", DROP_IN) == before
+    assert site.machine.run("cat", FILE) == before
 
 
 def test_down_lasts_and_up_brings_the_service_back(site: Site) -> None:
@@ -154,7 +141,7 @@ def test_another_runtime_takes_over_and_gives_back(site: Site) -> None:
     unit = "genailabs-runtime-smollm2.service"
     assert site.machine.property(unit, "User") == "genailab"
     assert healthy(site)
-    assert site.machine.run("ls", "/etc/systemd/system").count("ollama") == 0
+    assert UNIT not in site.machine.run("ls", "/etc/systemd/system")
     print(site.machine.run("systemd-analyze", "security", unit, "--no-pager").splitlines()[-1])
     assert succeeded(site.play(preflight_runtime="llama_cpp", lab_models=models)) == 0
     site.machine.run("kill", "-KILL", site.machine.property(unit, "MainPID"))
@@ -166,38 +153,19 @@ def test_another_runtime_takes_over_and_gives_back(site: Site) -> None:
 
 def test_clean_removes_the_lab_and_its_units(site: Site) -> None:
     succeeded(site.playbook("clean", clean_confirmation="yes"))
-    assert site.machine.shell(f"ls -d {HOME} {BASE}* 2>/dev/null", check=False) == ""
+    assert site.machine.shell(f"ls -d {HOME} {FILE} 2>/dev/null", check=False) == ""
     assert site.machine.property(UNIT, "LoadState") == "not-found"
     assert site.machine.run("pgrep", "-u", "genailab-runtime", check=False) == ""
-
-
-@pytest.mark.parametrize("folder", ["/etc/systemd/system", "/usr/lib/systemd/system"])
-def test_a_vendors_unit_stays_as_it_is(site: Site, folder: str) -> None:
-    site.machine.write(f"{folder}/{UNIT}", VENDOR)
-    site.machine.run("systemctl", "daemon-reload")
-    assert succeeded(site.play()) > 0
-    assert server(site) == "0.33.0"
-    assert "OLLAMA_HOST=127.0.0.1:11434" in site.machine.property(UNIT, "Environment")
-    assert site.machine.property(UNIT, "User") == "genailab-runtime"
-    assert succeeded(site.roles()) == 0
-    succeeded(site.playbook("clean", clean_confirmation="yes"))
-    assert site.machine.run("cat", f"{folder}/{UNIT}") == VENDOR
-    assert site.machine.shell(f"ls -d {DROP_IN}", check=False) == ""
-    site.machine.run("rm", f"{folder}/{UNIT}")
-    site.machine.run("systemctl", "daemon-reload")
 
 
 def test_systemd_takes_over_from_supervisor(site: Site) -> None:
     assert succeeded(site.play(lab_manager="supervisor")) > 0
     assert site.machine.run("pgrep", "-u", "genailab", "-f", "doubles/ollama.py").split()
-    assert site.machine.shell(f"ls -d {BASE}*", check=False) == ""
-    assert succeeded(site.roles()) > 0
-    wait_until(lambda: not site.machine.run("pgrep", "-f", "hub.conf", check=False), 20, "the end of its supervisord")
+    assert site.machine.shell(f"ls -d {FILE}", check=False) == ""
+    assert succeeded(site.play()) > 0
+    assert site.machine.run("pgrep", "-f", "hub.conf", check=False) == ""
     assert site.machine.run("pgrep", "-u", "genailab", check=False) == ""
     assert site.machine.property(UNIT, "User") == "genailab-runtime"
     assert generate(site)["done_reason"] == "length"
-    assert succeeded(site.roles()) == 0
-    assert succeeded(site.play(lab_manager="supervisor")) > 0
-    assert site.machine.property(UNIT, "LoadState") == "not-found"
-    assert generate(site)["done_reason"] == "length"
+    assert succeeded(site.play()) == 0
     succeeded(site.playbook("clean", clean_confirmation="yes"))

@@ -217,7 +217,7 @@ class Lab:
                 environment = Path(f"/proc/{process}/environ").read_bytes()
                 if f"LAB_SERVICE={self.home}:{mark}".encode() not in environment or is_engine != (service == "engine"):
                     continue
-                if "launcher.py" not in command and (is_engine or self.is_supervised(process)):
+                if "supervise.py" not in command and (is_engine or self.is_supervised(process)):
                     return process
         return None
 
