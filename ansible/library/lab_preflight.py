@@ -59,6 +59,10 @@ manager:
   description: What runs the services, systemd or supervisor.
   type: str
   returned: always
+stands:
+  description: Whether the lab has a database already.
+  type: bool
+  returned: always
 images:
   description: Where the hub's images come from, empty where it runs without containers.
   type: str
@@ -175,7 +179,7 @@ class Preflight:
                 "Bring secrets.env back from a backup, or choose another folder",
             )
         memory, need = lab_host.memory_available_mb(), self.params["minimum_memory_mb"]
-        if memory < need and not os.path.exists(f"{self.home}/run/hub/supervisor.pid"):
+        if memory < need and not (self.installed("run/hub/supervisor.pid") or self.installed("run/hub/.s.PGSQL.*")):
             self.problems.append(
                 f"{memory} MB of memory are available, {need} MB are needed."
                 " Stop other programs, or list fewer models in lab_models."
@@ -387,6 +391,7 @@ class Preflight:
             "docker": dataclasses.asdict(self.engine),
             "runtime": runtime,
             "python": python,
+            "stands": self.installed("data/postgres/16/PG_VERSION") or self.installed("hub.env"),
             "sources": answering,
         }
 

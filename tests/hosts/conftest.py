@@ -64,7 +64,7 @@ def site() -> Iterator[Site]:
             with Mirror(mirrored, address=machine.bridge, names=NAMES) as mirror:
                 mirror.registry.add("smollm2:135m")
                 variables = {
-                    "lab_manager": "systemd",
+                    "preflight_manager": "systemd",
                     "lab_source": str(ROOT),
                     "lab_models": [{"name": "smollm2", "context": 1024, "ollama": {"tag": "smollm2:135m"}}],
                     "ollama_download_url": f"{mirror.url}/v{{{{ ollama_version }}}}",

@@ -154,16 +154,9 @@ class Machine:
 
     def play(self, playbook: Path, variables: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook of this machine against the host."""
-        inventory = {
-            "lab": {
-                "hosts": {
-                    self.name: {
-                        "ansible_connection": "community.docker.docker",
-                        "ansible_python_interpreter": "/usr/bin/python3",
-                    }
-                }
-            }
-        }
+        host = {"ansible_connection": "community.docker.docker", "ansible_python_interpreter": "/usr/bin/python3"}
+        groups = {name: {"hosts": {self.name: {}}} for name in ("database", "models", "hub", "workbench")}
+        inventory = {"lab": {"hosts": {self.name: host}, "children": groups}}
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(inventory, file)
             file.flush()

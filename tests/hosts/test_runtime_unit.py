@@ -159,7 +159,7 @@ def test_clean_removes_the_lab_and_its_units(site: Site) -> None:
 
 
 def test_systemd_takes_over_from_supervisor(site: Site) -> None:
-    assert succeeded(site.play(lab_manager="supervisor")) > 0
+    assert succeeded(site.play(preflight_manager="supervisor")) > 0
     assert site.machine.run("pgrep", "-u", "genailab", "-f", "doubles/ollama.py").split()
     assert site.machine.shell(f"ls -d {FILE}", check=False) == ""
     assert succeeded(site.play()) > 0

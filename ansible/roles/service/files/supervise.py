@@ -1,11 +1,10 @@
 """What a lab's supervisord is asked for. It runs as the account of the services that are concerned, never as root.
 
-    supervise.py start CONF                      start supervisord unless it runs
-    supervise.py apply CONF NAME …               let it run what its configuration says now, and start the services NAME
+    supervise.py apply CONF NAME …               run what the configuration says now, and start the services NAME
     supervise.py stop CONF SECONDS               stop it and its services, and what of them a killed one left
     supervise.py run MARK ENV_FILE,… COMMAND …   become a service (supervisord's own call)
 
-`start`, `apply` and `stop` print what they changed, a line each. CONF lies in LAB_HOME/supervisor. Processes are found
+`apply` and `stop` print what they changed, a line each. CONF lies in LAB_HOME/supervisor. Processes are found
 by account and command line or by the mark in their environment, never by what a socket or a file says.
 """
 
@@ -116,25 +115,20 @@ def connect(conf: str) -> xmlrpc.client.ServerProxy | None:
         return None
 
 
-def start(conf: str) -> None:
+def start(conf: str) -> xmlrpc.client.ServerProxy:
     """Start supervisord; one that nobody reaches any more would fight with the new one for its services."""
-    if connect(conf):
-        return
     end(lambda: supervisors(conf), START_S)
     socket_of(conf).unlink(missing_ok=True)
     program = Path(sys.executable).with_name("supervisord")
     done = subprocess.run([sys.executable, str(program), "-c", conf], capture_output=True, text=True, check=False)
     if done.returncode or not wait_until(lambda: connect(conf), START_S):
         sys.exit(f"supervisord did not start with {conf}: {done.stderr or done.stdout or 'see its log'}")
-    print("supervisord")
+    return connect(conf)
 
 
 def apply(conf: str, *names: str) -> None:
     """Run what is new, restart what changed, stop what is gone; then start the named services that are down."""
-    rpc = connect(conf)
-    if rpc is None:
-        sys.exit(f"The supervisord of {conf} is down. Start it: make up")
-    supervisor = rpc.supervisor
+    supervisor = (connect(conf) or start(conf)).supervisor
     [[added, changed, removed]] = supervisor.reloadConfig()
     for name in (*changed, *removed):
         supervisor.stopProcessGroup(name)
@@ -167,4 +161,4 @@ def run(mark: str, files: str, *command: str) -> None:
 
 
 if __name__ == "__main__":
-    {"start": start, "apply": apply, "stop": stop, "run": run}[sys.argv[1]](*sys.argv[2:])
+    {"apply": apply, "stop": stop, "run": run}[sys.argv[1]](*sys.argv[2:])
