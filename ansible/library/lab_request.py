@@ -9,14 +9,16 @@ short_description: Ask a service of this host by HTTP once it is certain that it
 description:
   - As M(ansible.builtin.uri), whose options and results it shares as far as the lab needs them, without proxies and
     redirections. Nothing is sent before the kernel has said which account took the connection.
+  - Where the address is postgres:HOST:PORT instead, it is only asked whether it is the account's PostgreSQL that takes
+    clients there.
   - Skipped in check mode.
 options:
   url:
-    description: An http:// address on this host.
+    description: An http:// address on this host, or postgres:HOST:PORT.
     type: str
     required: true
   accounts:
-    description: The accounts that the service may run as; C(root) where Docker publishes its port.
+    description: The accounts that the service may run as.
     type: list
     elements: str
     required: true
@@ -75,7 +77,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils.lab_peer import HttpConnection
+from ansible.module_utils.lab_peer import HttpConnection, check_postgres
 
 
 def ask(params: dict) -> dict:
@@ -88,6 +90,10 @@ def ask(params: dict) -> dict:
     """
     parts = urlsplit(params["url"])
     uids = {pwd.getpwnam(name).pw_uid for name in params["accounts"]}
+    if parts.scheme == "postgres":
+        host, _, port = parts.path.rpartition(":")
+        check_postgres(host, int(port), uids)
+        return {"status": params["status_code"][0]}
     headers, body = dict(params["headers"]), None
     if params["body"] is not None:
         headers["Content-Type"], body = "application/json", json.dumps(params["body"])
