@@ -38,7 +38,7 @@ GROUPS = {
     "host": ["tests/hosts"],
     "ollama": ["tests/hosts/test_role_ollama"],
     "mirror": ["tests/hosts/test_models_mirror"],
-    "modules": ["tests/hosts/test_ollama_", "tests/hosts/test_image_", "tests/hosts/test_full_disk"],
+    "modules": ["tests/hosts/test_ollama_", "tests/hosts/test_images", "tests/hosts/test_full_disk"],
     "contract": ["tests/doubles_contract"],
     "browser": ["tests/browser"],
     "usage": ["tests/integration", "tests/engine"],

@@ -36,18 +36,16 @@ class ActionModule(ActionBase):
                 if option in arguments:
                     given = arguments[option]
                     arguments[option] = list(map(self._bring, given)) if isinstance(given, list) else self._bring(given)
-            if "context" in arguments:  # a large folder, of which the module reads only what it names
-                arguments["context"] = self._bring(arguments["context"], arguments["inputs"])
         return dict(self._execute_module(module_args=arguments, task_vars=task_vars))
 
-    def _bring(self, given: str, parts: list[str] | None = None) -> str:
-        """Copy a file or folder, or some parts of it; give the copy's path, with the slash that the original's has."""
+    def _bring(self, given: str) -> str:
+        """Copy a file or folder; give the copy's path, with the slash that the original's has."""
         path = Path(given)
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         place = self._connection._shell.join_path(self._connection._shell.tmpdir, f"checkout-{os.urandom(4).hex()}")
         with tempfile.NamedTemporaryFile() as archive:
-            archive.write(pack(path, parts))
+            archive.write(pack(path))
             archive.flush()
             self._transfer_file(archive.name, f"{place}.tar.gz")
         unpack = f"mkdir {shlex.quote(place)} && tar -xzf {shlex.quote(place)}.tar.gz -C {shlex.quote(place)}"
@@ -57,14 +55,13 @@ class ActionModule(ActionBase):
         return f"{place}/{path.name}{'/' if given.endswith('/') else ''}"
 
 
-def pack(path: Path, parts: list[str] | None) -> bytes:
-    """A file or folder, or parts of it, as a tar archive under its own name, without what running it leaves."""
+def pack(path: Path) -> bytes:
+    """A file or folder as a tar archive under its own name, without what running it leaves."""
 
     def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if LEFT_OUT & set(Path(member.name).parts) else member
 
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=6) as archive:
-        for part in parts or ["."]:
-            archive.add(path / part, arcname=str(Path(path.name) / part), filter=kept)
+        archive.add(path, arcname=path.name, filter=kept)
     return buffer.getvalue()

@@ -27,10 +27,6 @@ options:
     type: list
     elements: str
     required: true
-  lab_name:
-    description: Name of the lab's compose project.
-    type: str
-    required: true
   sources:
     description: Address of each source of software, by name.
     type: dict
@@ -67,12 +63,8 @@ images:
   description: Where the hub's images come from, empty where it runs without containers.
   type: str
   returned: always
-subnet:
-  description: First three numbers of the hub's network, empty where it runs without containers.
-  type: str
-  returned: always
 docker:
-  description: The engine's command line and versions, empty where they are missing.
+  description: The engine's command line, its plugins' versions and what is in its way; empty where it is missing.
   type: dict
   returned: always
 runtime:
@@ -99,7 +91,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils import lab_docker, lab_host, lab_peer, lab_settings, lab_subnet
+from ansible.module_utils import lab_docker, lab_host, lab_peer, lab_settings
 
 MINIMUM_PYTHON = (3, 11)
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -193,6 +185,8 @@ class Preflight:
             profile, reason = "containers", "this lab has it already"
         elif self.installed("venvs/gateway-*/.complete"):
             profile, reason = "embedded", "this lab has it already"
+        elif self.engine.isolation:
+            profile, reason = "embedded", "this Docker has no way to the host's network"
         elif self.engine.version:
             profile, reason = "containers", f"Docker {self.engine.version} answers"
         elif self.root and self.systemd:
@@ -225,6 +219,8 @@ class Preflight:
                 missing,
                 "Start or install it, become a member of its group, or use lab_profile=embedded",
             )
+        if self.engine.isolation:
+            self.refuse("lab_profile", "containers", *lab_docker.ISOLATIONS[self.engine.isolation])
 
     def choose_images(self, answering: dict[str, bool]) -> str:
         wanted = self.settings["hub_images"]
@@ -235,27 +231,14 @@ class Preflight:
         else:
             source, reason = "build", "no image registry answers: from Debian's and Python's packages"
         self.choices.append(f"images    {source}: {reason} (override: hub_images)")
+        if source == "build" and self.engine.version and not self.engine.buildx and not self.root:
+            self.refuse(
+                "hub_images",
+                wanted,
+                "Docker has no buildx plugin to build with",
+                "Install it, on Debian and Ubuntu: apt-get install docker-buildx; or use hub_images=pull",
+            )
         return source
-
-    def choose_subnet(self) -> str:
-        wanted = str(self.settings["hub_subnet"])
-        networks = lab_docker.networks(self.engine.cli) if self.engine.version else {}
-        own = networks.pop(f"{self.params['lab_name']}_hub", [])
-        if wanted != "auto":
-            subnet, reason = wanted, "chosen by hub_subnet"
-            for name, there in lab_subnet.overlapping(wanted, networks):
-                self.refuse(
-                    "hub_subnet",
-                    wanted,
-                    f"Docker's network {name} has {there}",
-                    "Leave it out, and a free one is chosen; or name another",
-                )
-        elif own:
-            subnet, reason = lab_subnet.prefix_of(own[0]), "this lab has it already"
-        else:
-            subnet, reason = lab_subnet.choose(self.home, networks, lab_subnet.routed()), "free on this host"
-        self.choices.append(f"network   {subnet}.0/24: {reason} (override: hub_subnet)")
-        return subnet
 
     def choose_runtime(self, answering: dict[str, bool]) -> str:
         wanted = self.settings["lab_runtime"]
@@ -309,10 +292,10 @@ class Preflight:
             if int(value) in ephemeral:
                 why = f"Linux gives the ports {ephemeral.start} to {ephemeral.stop - 1} to outgoing connections"
                 self.refuse(variable, int(value), why, f"Choose another port: -e {variable.partition('+')[0]}=…")
-        name = self.params["lab_name"]
-        published = lab_docker.published_ports(self.engine.cli, name) if self.engine.version else set()
+        # Until this run takes over a lab whose containers have a network of their own, Docker itself holds their ports.
+        published = ("hub_port", "postgres_port") if self.installed("run/runtime") else ()
         for variable, value in ports.items():
-            if int(value) in published:
+            if variable in published:
                 continue
             name = variable.partition("+")[0]
             if sockets := lab_peer.listeners(int(value)):
@@ -372,7 +355,6 @@ class Preflight:
         words = ", ".join(f"{name} {'answers' if ok else 'does not answer'}" for name, ok in answering.items())
         profile = self.choose_profile()
         images = self.choose_images(answering) if profile == "containers" else ""
-        subnet = self.choose_subnet() if profile == "containers" else ""
         runtime = self.choose_runtime(answering)
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
@@ -387,7 +369,6 @@ class Preflight:
             "profile": profile,
             "manager": "systemd" if self.root and self.systemd else "supervisor",
             "images": images,
-            "subnet": subnet,
             "docker": dataclasses.asdict(self.engine),
             "runtime": runtime,
             "python": python,
@@ -409,7 +390,6 @@ def main() -> None:
             "specification": {"type": "dict", "required": True},
             "names": {"type": "list", "elements": "str", "required": True},
             "known": {"type": "list", "elements": "str", "required": True},
-            "lab_name": {"type": "str", "required": True},
             "sources": {"type": "dict", "required": True},
             "minimum_disk_mb": {"type": "int", "required": True},
             "minimum_memory_mb": {"type": "int", "required": True},

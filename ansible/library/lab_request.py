@@ -12,11 +12,11 @@ description:
   - Skipped in check mode.
 options:
   url:
-    description: An http:// address on this host.
+    description: An http:// address on this host; with I(wait), any target of module_utils/lab_peer.py.
     type: str
     required: true
   accounts:
-    description: The accounts that the service may run as; C(root) where Docker publishes its port.
+    description: The accounts that the service may run as.
     type: list
     elements: str
     required: true
@@ -52,8 +52,7 @@ options:
     default: 30
   wait:
     description:
-      - Seconds until the service must be ready. It is only looked at then, and I(url) may be any target of
-        module_utils/lab_peer.py.
+      - Seconds until the service must be ready. Nothing else is asked then.
     type: int
 author: GenAI Labs
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import re
 import socket
@@ -32,7 +31,8 @@ def account_of(home: str, instance: str) -> int:
 
 
 def accounts_of(home: str, instance: str) -> set[int]:
-    """The accounts of an instance's processes: as a systemd unit, Ollama has one of its own."""
+    """The accounts of an instance's processes: containers have the hub's; as a systemd unit, Ollama has its own."""
+    instance = "hub" if instance == "containers" else instance
     folders = [f"{home}/run/{instance}", *([f"{home}/data/ollama"] if instance == "hub" else [])]
     return {os.lstat(folder).st_uid for folder in folders if os.path.isdir(folder)}
 
@@ -99,26 +99,6 @@ def describe_holder(pid: int | None, account: str) -> str:
         name = "a process"
     home = lab_of(pid)
     return f"{name} (pid {pid}, account {account}" + (f", of the lab in {home})" if home else ")")
-
-
-def gpus(root: str = "/") -> list[str]:
-    """The GPUs whose drivers are loaded, in words; `root` is where the host's /proc and /dev are."""
-    found = []
-    version = Path(root, "proc/driver/nvidia/version")
-    if version.exists() or Path(root, "dev/nvidia0").exists():
-        number = re.search(r"Kernel Module\D*(\d+\.[\d.]+)", version.read_text()) if version.exists() else None
-        found.append("NVIDIA" + (f", driver {number[1]}" if number else ""))
-    if Path(root, "dev/kfd").exists():
-        found.append("AMD, driver amdgpu")
-    return found
-
-
-def gpu_groups() -> list[str]:
-    """Names of the groups that the devices of AMD's driver belong to, other than root's."""
-    owners = {
-        device.stat().st_gid for device in (Path("/dev/kfd"), *Path("/dev/dri").glob("render*")) if device.exists()
-    }
-    return sorted(grp.getgrgid(number).gr_name for number in owners - {0})
 
 
 def unreachable_folder(path: str) -> str | None:

@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")  # of this network namespace, see proc(5)
 LISTEN = "0A"
 NOT_ACCEPTED = "0"  # the inode of a connection that no process has taken yet, or has no more; its uid says nothing
-ROOT = 0
 LOOKS = 3  # the tables change while they are read: what was not there once may be there
 LOOK_INTERVAL_S = 0.01
 PROBE_TIMEOUT_S = 5.0
@@ -126,9 +125,6 @@ def holder(connection: socket.socket, timeout_s: float) -> int | None:
 def connect(address: str, port: int, uids: Collection[int], timeout_s: float = PROBE_TIMEOUT_S) -> socket.socket:
     """Connect to a service of this machine and make sure of it before anything is sent.
 
-    Only root leads a connection out of the network namespace (Docker does, where it publishes a port without a process
-    of its own); that counts as root's as long as nobody else listens there.
-
     Args:
         address: An address of this machine.
         port: TCP port.
@@ -139,14 +135,15 @@ def connect(address: str, port: int, uids: Collection[int], timeout_s: float = P
         The connection.
 
     Raises:
-        WrongAccountError: Another account took the connection.
+        WrongAccountError: Another account took the connection, or a rule of the firewall led it elsewhere.
         OSError: There is none, or nobody took it.
     """
     connection = socket.create_connection((address, port), timeout_s)
     try:
         uid = holder(connection, timeout_s)
-        for found in [uid] if uid is not None else [ROOT, *(listener.uid for listener in listeners(port))]:
-            check(found, uids, f"{address}:{port}")
+        if uid is None:
+            raise WrongAccountError(f"{address}:{port} is not in the hands of a process of this host")
+        check(uid, uids, f"{address}:{port}")
     except BaseException:
         connection.close()
         raise

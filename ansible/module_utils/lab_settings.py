@@ -77,19 +77,6 @@ def check_ports(ports: dict[str, object], root: bool) -> list[str]:
     return problems
 
 
-def check_subnet(subnet: str) -> list[str]:
-    """The hub's network is a private /24, given by its first three numbers, or chosen."""
-    if subnet == "auto":
-        return []
-    try:
-        if ipaddress.ip_network(f"{subnet}.0/24").is_private:
-            return []
-    except ValueError:
-        pass
-    remedy = "Use auto, or three numbers such as 172.16.41"
-    return [problem("hub_subnet", subnet, "not the start of a private network", remedy)]
-
-
 def check_origins(origins: object) -> list[str]:
     """Web origins are scheme, host and port, as browsers send them."""
     remedy = "Use one such as https://chat.example.org, without a path"
@@ -235,7 +222,6 @@ def check(settings: dict[str, object], root: bool, ports: set[str]) -> list[str]
         *check_choice("hub_images", settings["hub_images"], HUB_IMAGES),
         *check_digest("hub_gateway_digest", str(settings["hub_gateway_digest"])),
         *check_digest("hub_database_digest", str(settings["hub_database_digest"])),
-        *check_subnet(str(settings["hub_subnet"])),
         *check_origins(settings["hub_cors_origins"]),
         *check_home(str(settings["lab_home"])),
         *check_address(str(settings["lab_bind_address"])),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,18 +17,6 @@ def digest_of(*parts: str | bytes) -> str:
         data = part if isinstance(part, bytes) else part.encode()
         state.update(len(data).to_bytes(8, "big") + data)
     return state.hexdigest()[:12]
-
-
-def tree_digest(folder: Path) -> str:
-    """Digest of a folder's files, their names and their run bits."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not ignored(path.relative_to(folder)))
-    return digest_of(
-        *(
-            part
-            for path in files
-            for part in (str(path.relative_to(folder)), str(os.access(path, os.X_OK)), path.read_bytes())
-        )
-    )
 
 
 def ignored(path: Path) -> bool:

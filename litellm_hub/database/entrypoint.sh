@@ -9,9 +9,10 @@ if [ "${1:-}" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
   new="$PGDATA/.new"
   # shellcheck disable=SC2086  # several arguments in one variable, as in the official image
   initdb --pgdata="$new" --username=postgres ${POSTGRES_INITDB_ARGS:-}
-  options="-c listen_addresses=''"
+  options=
   shift
   for argument in "$@"; do options="$options '$argument'"; done
+  options="$options -c listen_addresses=''" # the last one counts
   pg_ctl --pgdata="$new" --wait --silent --options="$options" start
   for script in /docker-entrypoint-initdb.d/*.sql; do
     psql -v ON_ERROR_STOP=1 --no-psqlrc --username=postgres --dbname=postgres --file="$script"

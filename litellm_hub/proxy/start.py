@@ -5,6 +5,7 @@ Puts the lab's door around LiteLLM's app, then hands over to LiteLLM's own comma
 
 import logging
 import os
+import sys
 import time
 
 _ORIGINS = "LITELLM_CORS_ORIGINS"
@@ -26,24 +27,29 @@ from litellm_hub.proxy.entry import Entry  # noqa: E402
 
 # Other names of the five calls' paths, and LiteLLM's ways to other servers that its own list lacks.
 ALIASES = ("/engines", "/queue", "/claude_code_gateway", "/plugin-proxy", "/v1beta", "/interactions")
+CONNECT_TIMEOUT_S = 5
+CONNECT_INTERVAL_S = 0.5
 
-DATABASE_WAIT_S = 0.2
 
+def wait_for_database() -> None:
+    """Wait until the database takes the gateway, however long; each new reason why not is printed once.
 
-def await_database(url: str) -> None:
-    """Wait until the database takes this client: after a reboot both start at once, and LiteLLM tries only once."""
+    After a reboot both start at once, and a gateway that ended instead would be started again at ever longer intervals.
+    """
+    said = ""
     while True:
         try:
-            psycopg.connect(url, connect_timeout=5).close()
-        except psycopg.OperationalError:
-            time.sleep(DATABASE_WAIT_S)
-        else:
+            psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=CONNECT_TIMEOUT_S).close()
             return
+        except psycopg.OperationalError as error:
+            if said != (said := str(error)):
+                print(f"waiting for the database: {said}", file=sys.stderr, flush=True)
+        time.sleep(CONNECT_INTERVAL_S)
 
 
 def main() -> None:
     """Run the proxy with LiteLLM's own command line."""
-    await_database(os.environ["DATABASE_URL"])
+    wait_for_database()
     patch_schema_check.install(check_migration)
     closed = (*LiteLLMRoutes.mapped_pass_through_routes.value, *ALIASES)
     app.add_middleware(Entry, closed=closed, origins=origins)

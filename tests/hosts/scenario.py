@@ -25,14 +25,19 @@ TAGS = ("tinyllama:1.1b", "qwen2.5:0.5b", "phi:latest", "smollm2:135m")
 VOLUMES = ("/var/lib/docker", "/var/lib/containerd")  # an engine in the container needs file systems of its own
 
 
-def publish(images: dict[str, str], port: int) -> None:
-    """Push images under their published names; the engine speaks plain HTTP to loopback alone."""
+def publish(images: dict[str, str], port: int) -> dict[str, str]:
+    """Push images under their published names; return their digests. The engine speaks plain HTTP to loopback alone."""
+    digests = {}
     with registry(STATE, port) as address:
         for published, name in images.items():
             target = f"{address}/{published.partition('/')[2]}"
             docker("tag", name, target)
             docker("push", "-q", target)
+            listed = json.loads(docker("image", "inspect", "-f", "{{json .RepoDigests}}", target))
+            repository = target.rpartition(":")[0]
+            [digests[published]] = [entry.partition("@")[2] for entry in listed if entry.startswith(f"{repository}@")]
             docker("image", "rm", target)
+    return digests
 
 
 def serve_mirror(address: str) -> None:
@@ -51,7 +56,7 @@ def up() -> None:
     down()
     STATE.mkdir(parents=True)
     [port] = free_ports(1)
-    publish(build_images(), port)
+    gateway, database = publish(build_images(), port).values()
     machine = start_machine(NAME, NAMES, volumes=VOLUMES)
     module = [sys.executable, "-m", "tests.hosts.scenario", "mirror", machine.bridge]
     processes = [subprocess.Popen(module, cwd=ROOT, start_new_session=True)]
@@ -60,7 +65,8 @@ def up() -> None:
     wait_until((STATE / "mirror.url").exists, 60, "mirror")
     url = (STATE / "mirror.url").read_text()
     machine.write("/etc/docker/daemon.json", json.dumps({"insecure-registries": [f"{machine.bridge}:{port}"]}))
-    (STATE / "outside.json").write_text(json.dumps({"registry": f"{machine.bridge}:{port}", "mirror": url}))
+    outside = {"registry": f"{machine.bridge}:{port}", "mirror": url, "gateway": gateway, "database": database}
+    (STATE / "outside.json").write_text(json.dumps(outside))
 
 
 def down() -> None:

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible.module_utils import lab_docker, lab_subnet
 from tests.hosts.machine import build_images, engine_answers
 from tests.support.lab import ROOT, Lab, free_ports, wait_until
 
@@ -64,10 +62,9 @@ def hub(ollama: Lab, lab_folder: Path) -> Iterator[Hub]:
     gateway, database = images.values()
     copy = lab_folder / "by-hand" / "litellm_hub"
     shutil.copytree(ROOT / "litellm_hub", copy, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
-    (copy / "runtime").mkdir()
     shutil.copy(ollama.home / "config/gateway.yaml", copy / "gateway.yaml")
     (copy / "gateway.yaml").chmod(0o644)
-    runtime, (port, postgres) = ollama.variables["runtime_port"], free_ports(2)
+    port, postgres = free_ports(2)
     key = f"sk-{secrets.token_hex(32)}"
     name = f"byhand-{os.getpid()}"
     settings = {
@@ -79,7 +76,6 @@ def hub(ollama: Lab, lab_folder: Path) -> Iterator[Hub]:
         "LAB_NAME": name,
         "HUB_PORT": str(port),
         "POSTGRES_PORT": str(postgres),
-        "HUB_SUBNET": lab_subnet.choose(name, lab_docker.networks("docker"), lab_subnet.routed()),
     }
     lines = (copy / ".env.example").read_text().splitlines()
     names = [line.partition("=")[0] for line in lines]
@@ -90,18 +86,12 @@ def hub(ollama: Lab, lab_folder: Path) -> Iterator[Hub]:
     extra = [f"LITELLM_IMAGE={gateway}", f"POSTGRES_IMAGE={database}"]
     extra.append(f"RUNTIME_API_KEY={ollama.secrets['RUNTIME_API_KEY']}")
     (copy / ".env").write_text("\n".join([*filled, *extra]) + "\n")
-    relay = subprocess.Popen(
-        [sys.executable, copy / "proxy/relay.py", copy / f"runtime/{runtime}.sock", f"127.0.0.1:{runtime}"]
-    )
     made = Hub(copy, name, port, key)
     try:
-        wait_until((copy / f"runtime/{runtime}.sock").exists, 20, "relay")
         made.compose("up", "-d", "--wait")
         yield made
     finally:
         made.compose("down", "-v")
-        relay.terminate()
-        relay.wait()
 
 
 def test_it_answers_logs_and_refuses_a_wrong_key(hub: Hub) -> None:

@@ -14,6 +14,7 @@ UNIT = "genailabs-runtime.service"
 FILE = f"/etc/systemd/system/{UNIT}"
 PORT = 11434
 
+
 def words(run: subprocess.CompletedProcess[str]) -> str:
     """What a play said, without the breaks that Ansible puts into long messages."""
     return " ".join((run.stdout + run.stderr).split())

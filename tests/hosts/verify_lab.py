@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -88,7 +86,7 @@ def test_a_wrong_key_is_refused() -> None:
 def test_services_belong_to_systemd_and_have_accounts_of_their_own() -> None:
     units = run("systemctl", "list-units", "--plain", "--no-legend", "--state=running", "*genailabs*", "ollama*")
     names = {line.split()[0] for line in units.splitlines()}
-    assert {"ollama.service", "genailabs-jupyterlab.service", "genailabs-relay-11434.service"} <= names
+    assert {"ollama.service", "genailabs-jupyterlab.service"} <= names
     users = {name: run("systemctl", "show", "--value", "-p", "User", name).strip() for name in names}
     assert users["ollama.service"] == "genailab-runtime"
     assert users["genailabs-jupyterlab.service"] == "genailab-notebook"
@@ -114,28 +112,18 @@ def test_containers_have_no_more_rights_than_they_need() -> None:
         assert host["ReadonlyRootfs"]
         assert host["CapDrop"] == ["ALL"]
         assert host["Memory"] > 0
-        assert shown["Config"]["User"].partition(":")[0] not in ("", "0")
+        assert shown["Config"]["User"] == run("sh", "-c", "echo $(id -u genailab):$(id -g genailab)").strip()
         assert "@sha256:" in shown["Config"]["Image"]
+        assert host["NetworkMode"] == "host"
 
 
-@pytest.fixture
-def routes() -> Iterator[str]:
-    """Routes from here, a neighbour of the host, straight to its containers; the host's address."""
+def test_neighbours_reach_nothing() -> None:
     address = HOST.address
-    subnet = HOST.read_env(f"{HOME}/hub.env")["HUB_SUBNET"] + ".0/24"
-    subprocess.run(["ip", "route", "add", subnet, "via", address], check=True)
-    yield address
-    subprocess.run(["ip", "route", "del", subnet], check=True)
-
-
-def test_neighbours_reach_nothing(routes: str) -> None:
-    subnet = HOST.read_env(f"{HOME}/hub.env")["HUB_SUBNET"]
-    for address in (routes, f"{subnet}.1", f"{subnet}.2", f"{subnet}.3"):
-        for port in (*OWN_PORTS, 4000, 5432):
-            assert not reached(address, port), f"{address}:{port}"
+    for port in OWN_PORTS:
+        assert not reached(address, port), f"{address}:{port}"
     # What is open is found in the same way.
     opened = subprocess.Popen(["docker", "exec", NAME, "timeout", "60", "python3", "-m", "http.server", "9999"])
-    wait_until(lambda: reached(routes, 9999), 20, "open port")
+    wait_until(lambda: reached(address, 9999), 20, "open port")
     opened.terminate()
 
 
@@ -205,10 +193,9 @@ def test_down_and_up_and_a_restarted_engine_lose_nothing(secrets: dict[str, str]
     load.check()
 
 
-def test_ollama_stopped_for_a_minute_gives_clear_errors_and_recovers(key: str) -> None:
+def test_a_stopped_ollama_gives_clear_errors_and_recovers(key: str) -> None:
     run("systemctl", "stop", "ollama")
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    for _ in range(10):
         status, text = post("/v1/chat/completions", CHAT, key)
         assert status >= 500, text
         assert "smollm2" in text
