@@ -28,7 +28,7 @@ pytestmark = [
 
 @dataclass
 class Hub:
-    """A copy of litellm_hub/ with an .env of its own."""
+    """A copy of litellm_hub/ with an .env of its own: its folder deploy/."""
 
     folder: Path
     name: str
@@ -62,8 +62,9 @@ def hub(ollama: Lab, lab_folder: Path) -> Iterator[Hub]:
     """A hub by hand, in front of the lab's runtime; the role `docker` has brought compose before."""
     images = build_images()
     gateway, database = images.values()
-    copy = lab_folder / "by-hand" / "litellm_hub"
-    shutil.copytree(ROOT / "litellm_hub", copy, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+    package = lab_folder / "by-hand/litellm_hub"
+    copy = package / "deploy"
+    shutil.copytree(ROOT / "litellm_hub", package, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     (copy / "runtime").mkdir()
     shutil.copy(ollama.home / "config/gateway.yaml", copy / "gateway.yaml")
     (copy / "gateway.yaml").chmod(0o644)
@@ -91,7 +92,7 @@ def hub(ollama: Lab, lab_folder: Path) -> Iterator[Hub]:
     extra.append(f"RUNTIME_API_KEY={ollama.secrets['RUNTIME_API_KEY']}")
     (copy / ".env").write_text("\n".join([*filled, *extra]) + "\n")
     relay = subprocess.Popen(
-        [sys.executable, copy / "proxy/relay.py", copy / f"runtime/{runtime}.sock", f"127.0.0.1:{runtime}"]
+        [sys.executable, package / "gateway/relay.py", copy / f"runtime/{runtime}.sock", f"127.0.0.1:{runtime}"]
     )
     made = Hub(copy, name, port, key)
     try:
