@@ -41,7 +41,7 @@ def owner_of(source: Path) -> str:
 def main() -> None:
     """Compile the checkout's lock first, then those of the images, the services and the benchmarks' peers."""
     uv = Path(sys.executable).with_name("uv")
-    roles = [ROOT / "litellm_hub/requirements.in", *sorted(ROOT.glob("ansible/roles/*/files/requirements.in"))]
+    roles = [ROOT / "litellm_hub/deploy/requirements.in", *sorted(ROOT.glob("ansible/roles/*/files/requirements.in"))]
     peers = sorted(ROOT.glob("benchmarks/*/peers/*.in"))
     for source in [path.relative_to(ROOT) for path in (ROOT / "requirements.in", *roles, *peers)]:
         target = source.with_suffix(".txt")

@@ -37,7 +37,7 @@ class Hub:
             URL of the superuser for it.
         """
         url = self.server.create_database(name)
-        command: list[str | Path] = [self.gateway_python, ROOT / "litellm_hub/engine/migrate.py"]
+        command: list[str | Path] = [self.gateway_python, ROOT / "litellm_hub/gateway/engine/migrate.py"]
         if lab:
             with psycopg2.connect(url) as connection, connection.cursor() as cursor:
                 for role in ("lab_reader", "lab_refresher"):
@@ -45,7 +45,7 @@ class Hub:
                     if cursor.fetchone() is None:
                         cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
             connection.close()
-            command += ["--lab-migrations", ROOT / "litellm_hub/migrations"]
+            command += ["--lab-migrations", ROOT / "litellm_hub/gateway/migrations"]
         subprocess.run(command, env={**os.environ, "DATABASE_URL": url}, check=True, stdout=subprocess.DEVNULL)
         return url
 

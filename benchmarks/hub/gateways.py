@@ -60,7 +60,7 @@ class Parts:
         """Make them in the build folder, as the role does, unless they are there."""
         parts = cls(of_role(BUILD, "gateway"), of_role(BUILD, "database"), _engine_folder())
         if not (parts.engine / "node_modules").exists():
-            source = ROOT / "litellm_hub/engine"
+            source = ROOT / "litellm_hub/gateway/engine"
             shutil.copytree(source, parts.engine, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
             npm = parts.node.parent / "lib/node_modules/npm/bin/npm-cli.js"
             install = [parts.node / "node", npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
@@ -95,7 +95,7 @@ class Parts:
 
 def _engine_folder() -> Path:
     digest = hashlib.sha256()
-    for file in sorted((ROOT / "litellm_hub/engine").iterdir()):
+    for file in sorted((ROOT / "litellm_hub/gateway/engine").iterdir()):
         if file.is_file():
             digest.update(file.name.encode() + file.read_bytes())
     return BUILD / f"engine-{digest.hexdigest()[:12]}"
@@ -228,7 +228,7 @@ def ours(parts: Parts, hub: Hub, _: Server, settings: Settings) -> Iterator[Gate
     variables = settings.engine | settings.environment | {"PYTHONPATH": str(ROOT)}
     shutil.rmtree(variables["LAB_JOURNAL_DIR"], ignore_errors=True)
     database = hub.create("ours")
-    command: list[str | Path] = [parts.python, "-m", "litellm_hub.proxy.start"]
+    command: list[str | Path] = [parts.python, "-m", "litellm_hub.gateway.start"]
     with _gateway("ours", command, settings.config, database, variables) as gateway:
         yield gateway
 

@@ -23,7 +23,7 @@ import psycopg2
 from benchmarks.environments import ROOT, of_role
 from benchmarks.scratch import Hub, hub
 from benchmarks.usage import backtests, generator, questions
-from litellm_hub.rollup import refresh
+from litellm_hub.gateway.rollup import refresh
 
 SIZES = (1_000_000, 10_000_000)
 DAYS = 120

@@ -1,4 +1,4 @@
-"""The view `lab.usage_log` as SQLAlchemy sees it; `migrations/0001_usage_view.sql` makes and documents it."""
+"""The view `lab.usage_log` as SQLAlchemy sees it; `gateway/migrations/0001_usage_view.sql` makes and documents it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roll-up's tables as SQLAlchemy sees them; `migrations/0003_usage_rollup.sql` makes and documents them."""
+"""The roll-up's tables as SQLAlchemy sees them; `gateway/migrations/0003_usage_rollup.sql` makes and documents them."""
 
 from __future__ import annotations
 

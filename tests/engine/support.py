@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.conftest import GatewayEnv
 
-ENGINE_SOURCE = Path(__file__).parents[2] / "litellm_hub" / "engine"
+ENGINE_SOURCE = Path(__file__).parents[2] / "litellm_hub/gateway/engine"
 CASES = Path(__file__).with_name("cases")
 
 

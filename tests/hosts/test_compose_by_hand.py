@@ -26,7 +26,7 @@ pytestmark = [
 
 @dataclass
 class Hub:
-    """A copy of litellm_hub/ with an .env of its own."""
+    """A copy of litellm_hub/ with an .env of its own: its folder deploy/."""
 
     folder: Path
     name: str
@@ -60,8 +60,9 @@ def hub(ollama: Lab, lab_folder: Path) -> Iterator[Hub]:
     """A hub by hand, in front of the lab's runtime; the role `docker` has brought compose before."""
     images = build_images()
     gateway, database = images.values()
-    copy = lab_folder / "by-hand" / "litellm_hub"
-    shutil.copytree(ROOT / "litellm_hub", copy, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+    package = lab_folder / "by-hand/litellm_hub"
+    copy = package / "deploy"
+    shutil.copytree(ROOT / "litellm_hub", package, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     shutil.copy(ollama.home / "config/gateway.yaml", copy / "gateway.yaml")
     (copy / "gateway.yaml").chmod(0o644)
     port, postgres = free_ports(2)

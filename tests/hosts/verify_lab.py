@@ -46,7 +46,7 @@ run = HOST.run
 def query(sql: str) -> str:
     """Ask the lab's database as its administrator."""
     command = f"{COMPOSE} exec -T database psql -U postgres -d litellm -Atc"
-    return run("sh", "-c", f'cd {HOME}/lib/litellm_hub && {command} "$0"', sql).strip()
+    return run("sh", "-c", f'cd {HOME}/lib/litellm_hub/deploy && {command} "$0"', sql).strip()
 
 
 def post(path: str, body: dict[str, object], key: str) -> tuple[int, str]:
@@ -186,7 +186,7 @@ class Load:
 
 def test_down_and_up_and_a_restarted_engine_lose_nothing(secrets: dict[str, str]) -> None:
     with Load(secrets, "restarts") as load:
-        run("sh", "-c", f"cd {HOME}/lib/litellm_hub && {COMPOSE} down && {COMPOSE} up -d --wait")
+        run("sh", "-c", f"cd {HOME}/lib/litellm_hub/deploy && {COMPOSE} down && {COMPOSE} up -d --wait")
         load.wait_for(5)
         run("systemctl", "restart", "docker")
         load.wait_for(5)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import sync_playwright
 
-from litellm_hub.proxy.wrong_keys import MOST_A_MINUTE
+from litellm_hub.gateway.wrong_keys import MOST_A_MINUTE
 from tests.support.gateway import Gateway
 from tests.unit.client.scripted_hub import ScriptedHub
 

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from litellm_hub.proxy.journal import Journal
-from litellm_hub.proxy.writer import Writer
+from litellm_hub.gateway.journal import Journal
+from litellm_hub.gateway.writer import Writer
 from tests.support.lab import wait_until
 from tests.support.postgres import ScratchPostgres
 from tests.support.usage_database import Database, make_database

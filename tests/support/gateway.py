@@ -65,7 +65,7 @@ def another_gateway(lab: Lab, env: GatewayEnv, folder: Path, runtimes: Mapping[s
     command = [
         env.python,
         "-m",
-        "litellm_hub.proxy.start",
+        "litellm_hub.gateway.start",
         "--config",
         config,
         "--host",

@@ -45,7 +45,7 @@ def make_roles(scratch_postgres: Any, name: str) -> str:
     done = subprocess.run(
         [
             *(scratch_postgres.bin_dir / "psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--set=database={name}"),
-            *(f"--dbname={scratch_postgres.url}", f"--file={ROOT / 'litellm_hub/database/roles.sql'}"),
+            *(f"--dbname={scratch_postgres.url}", f"--file={ROOT / 'litellm_hub/deploy/database/roles.sql'}"),
         ],
         env=LIMITS | dict.fromkeys(PASSWORDS, PASSWORD),
         check=True,
@@ -88,9 +88,9 @@ def _migrated(scratch_postgres: Any, gateway_env: Any) -> str:
     name = "template_empty"
     if not _exists(scratch_postgres, name):
         make_roles(scratch_postgres, name)
-        migrate = [gateway_env.python, ROOT / "litellm_hub/engine/migrate.py", "--lab-migrations"]
+        migrate = [gateway_env.python, ROOT / "litellm_hub/gateway/engine/migrate.py", "--lab-migrations"]
         environment = {**os.environ, "DATABASE_URL": _database(scratch_postgres, name).owner}
-        command = [*migrate, ROOT / "litellm_hub/migrations"]
+        command = [*migrate, ROOT / "litellm_hub/gateway/migrations"]
         subprocess.run(command, env=environment, check=True, capture_output=True)
     return name
 
