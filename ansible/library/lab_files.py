@@ -83,8 +83,10 @@ def main() -> None:
             module.fail_json(msg=f"{entry['path']} cannot be made: {error}. Mend that, or choose another lab_home.")
         if before != after:
             secret = "content" in entry and not int(entry["mode"], 8) & 0o077
-            shown = {"prepared": "changed; not shown"} if secret else {"before": before or "", "after": after}
-            diffs.append({"before_header": entry["path"], "after_header": entry["path"]} | shown)
+            path, shown = entry["path"], {"before": before or "", "after": after}
+            if secret:
+                shown = {"prepared": f"{path}: not shown\n"}
+            diffs.append(shown | {"before_header": path, "after_header": path})
     module.exit_json(changed=bool(diffs), diff=diffs)
 
 

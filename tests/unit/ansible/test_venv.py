@@ -54,7 +54,8 @@ def test_what_outlives_a_killed_run_is_waited_for_and_its_folder_made_anew(tmp_p
     with start_module("lab_venv", arguments) as second:
         opened = Path(f"/proc/{second.pid}/fd")
         wait_until(lambda: str(tmp_path / ".slow.lock") in map(os.readlink, opened.iterdir()), 20, "it waits")
-        gate.write_text("")  # the first one's uv ends
+        gate.write_text("")
+        wait_until(lambda: "pip ended" in log.read_text(), 20, "the first one's uv ended")
         gate.write_text("")
         assert second.wait(20) == 0
     assert log.read_text().split("\n")[:-1] == ["venv", "venv ended", "pip", "pip ended"] * 2
