@@ -71,36 +71,10 @@ json:
 import http.client
 import json
 import pwd
-from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils.lab_peer import HttpConnection
-
-
-def ask(params: dict) -> dict:
-    """Send the request; return the answer.
-
-    Raises:
-        OSError: Nobody answers, or another account than those.
-        HTTPException: What answers does not speak HTTP.
-        KeyError: There is no such account.
-    """
-    parts = urlsplit(params["url"])
-    uids = {pwd.getpwnam(name).pw_uid for name in params["accounts"]}
-    headers, body = dict(params["headers"]), None
-    if params["body"] is not None:
-        headers["Content-Type"], body = "application/json", json.dumps(params["body"])
-    connection = HttpConnection(parts.hostname or "", parts.port or 80, uids, params["timeout"])
-    try:
-        connection.request(params["method"], parts._replace(scheme="", netloc="").geturl() or "/", body, headers)
-        answer = connection.getresponse()
-        result = {"status": answer.status, "content": answer.read().decode(errors="replace")}
-    finally:
-        connection.close()
-    if answer.headers.get_content_type() == "application/json":
-        result["json"] = json.loads(result["content"])
-    return result
+from ansible.module_utils.lab_peer import ask
 
 
 def main() -> None:
@@ -118,11 +92,19 @@ def main() -> None:
             "timeout": {"type": "int", "default": 30},
         },
     )
+    params = module.params
+    headers, body = params["headers"], None
+    if params["body"] is not None:
+        headers, body = headers | {"Content-Type": "application/json"}, json.dumps(params["body"])
     try:
-        result = ask(module.params)
+        uids = {pwd.getpwnam(name).pw_uid for name in params["accounts"]}
+        answer, content = ask(params["url"], uids, params["timeout"], params["method"], body, **headers)
+        result = {"status": answer.status, "content": content.decode(errors="replace")}
+        if answer.headers.get_content_type() == "application/json":
+            result["json"] = json.loads(content)
     except (OSError, http.client.HTTPException, KeyError, ValueError) as error:
-        module.fail_json(msg=f"{module.params['method']} {module.params['url'].partition('?')[0]}: {error}")
-    if result["status"] not in module.params["status_code"]:
+        module.fail_json(msg=f"{params['method']} {params['url'].partition('?')[0]}: {error}")
+    if result["status"] not in params["status_code"]:
         module.fail_json(msg=f"The answer has the status {result['status']}: {result['content'][:500]}", **result)
     module.exit_json(changed=False, **result)
 
