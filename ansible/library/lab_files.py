@@ -14,8 +14,7 @@ description:
 options:
   folders:
     description:
-      - Folders in the order of their making, each with C(path), C(mode), C(owner) and C(group); an empty owner or group
-        is left as it is.
+      - Folders in the order of their making, each with C(path), C(mode), C(owner) and C(group), empty for what it is.
       - With C(adopt), what the former owner has in a folder that gets another one goes to that one too.
     type: list
     elements: dict

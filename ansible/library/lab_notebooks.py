@@ -11,18 +11,9 @@ description:
   - A file that somebody changed or removed since it was copied is left alone.
   - All is read and written as the account that owns the folder; its links lead nobody else anywhere.
 options:
-  source:
-    description: Folder on the controller whose contents are copied; ends in a slash.
-    type: str
-    required: true
-  path:
-    description: Where the copies go.
-    type: path
-    required: true
-  ledger:
-    description: File that remembers what was copied.
-    type: path
-    required: true
+  source: {description: Folder on the controller whose contents are copied; ends in a slash., type: str, required: true}
+  path: {description: Where the copies go., type: path, required: true}
+  ledger: {description: File that remembers what was copied., type: path, required: true}
 author: GenAI Labs
 """
 

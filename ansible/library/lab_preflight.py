@@ -9,40 +9,14 @@ short_description: Check the lab's variables and the host, choose profile and ru
 description:
   - Changes nothing. Collects every problem and fails with all of them at once.
 options:
-  settings:
-    description: What may be set and is, by name.
-    type: dict
-    required: true
-  specification:
-    description: The options of all roles' argument specifications.
-    type: dict
-    required: true
-  names:
-    description: All variables that there are.
-    type: list
-    elements: str
-    required: true
-  known:
-    description: Those that something reads.
-    type: list
-    elements: str
-    required: true
-  lab_name:
-    description: Name of the lab's compose project.
-    type: str
-    required: true
-  sources:
-    description: Address of each source of software, by name.
-    type: dict
-    required: true
-  minimum_disk_mb:
-    description: Free space that a first installation needs.
-    type: int
-    required: true
-  minimum_memory_mb:
-    description: Memory that must be available when the lab is not running yet.
-    type: int
-    required: true
+  settings: {description: "What may be set and is, by name.", type: dict, required: true}
+  specification: {description: The options of all roles' argument specifications., type: dict, required: true}
+  names: {description: All variables that there are., type: list, elements: str, required: true}
+  known: {description: Those that something reads., type: list, elements: str, required: true}
+  lab_name: {description: Name of the lab's compose project., type: str, required: true}
+  sources: {description: "Address of each source of software, by name.", type: dict, required: true}
+  minimum_disk_mb: {description: Free space that a first installation needs., type: int, required: true}
+  minimum_memory_mb: {description: Memory that a lab needs before it runs., type: int, required: true}
 author: GenAI Labs
 """
 

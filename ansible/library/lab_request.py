@@ -11,61 +11,30 @@ description:
     redirections. Nothing is sent before the kernel has said which account took the connection.
   - Skipped in check mode.
 options:
-  url:
-    description: An http:// address on this host.
-    type: str
-    required: true
+  url: {description: "An http:// address on this host.", type: str, required: true}
   accounts:
     description: The accounts that the service may run as; C(root) where Docker publishes its port.
     type: list
     elements: str
     required: true
-  method:
-    description: The method.
-    type: str
-    default: GET
-  headers:
-    description: Further headers.
-    type: dict
-    default: {}
-  body:
-    description: What is sent.
-    type: dict
+  method: {description: The method., type: str, default: GET}
+  headers: {description: Further headers., type: dict, default: {}}
+  body: {description: What is sent., type: dict}
+  body_format: {description: How the body is written., type: str, choices: [json], default: json}
   secrets:
     description: What of the body is never shown, neither in a result nor in a failure.
     type: list
     elements: str
     default: []
-  body_format:
-    description: How the body is written.
-    type: str
-    choices: [json]
-    default: json
-  status_code:
-    description: Those that are no failure.
-    type: list
-    elements: int
-    default: [200]
-  timeout:
-    description: Seconds for each step of the exchange.
-    type: int
-    default: 30
+  status_code: {description: Those that are no failure., type: list, elements: int, default: [200]}
+  timeout: {description: Seconds for each step of the exchange., type: int, default: 30}
 author: GenAI Labs
 """
 
 RETURN = r"""
-status:
-  description: The answer's status code.
-  type: int
-  returned: where there was an answer
-content:
-  description: The answer's text.
-  type: str
-  returned: where there was an answer
-json:
-  description: The answer, where it is JSON.
-  type: raw
-  returned: where it is
+status: {description: The answer's status code., type: int, returned: where there was an answer}
+content: {description: The answer's text., type: str, returned: where there was an answer}
+json: {description: "The answer, where it is JSON.", type: raw, returned: where it is}
 """
 
 import http.client

@@ -9,30 +9,15 @@ short_description: Keep generated secrets in a file of mode 0600
 description:
   - A secret that the file holds is never changed; missing ones are added. The file is replaced whole or not at all.
 options:
-  path:
-    description: The file, lines of NAME=value.
-    type: path
-    required: true
-  secrets:
-    description: Prefix of each secret by its name; the rest is random.
-    type: dict
-    required: true
-  owner:
-    description: Account that the file belongs to; empty for the caller.
-    type: str
-    default: ''
-  group:
-    description: Group of the file; empty for the caller's.
-    type: str
-    default: ''
+  path: {description: "The file, lines of NAME=value.", type: path, required: true}
+  secrets: {description: Prefix of each secret by its name; the rest is random., type: dict, required: true}
+  owner: {description: Account that the file belongs to; empty for the caller., type: str, default: ""}
+  group: {description: Group of the file; empty for the caller's., type: str, default: ""}
 author: GenAI Labs
 """
 
 RETURN = r"""
-secrets:
-  description: Every secret of the file by name.
-  type: dict
-  returned: always
+secrets: {description: Every secret of the file by name., type: dict, returned: always}
 """
 
 import secrets

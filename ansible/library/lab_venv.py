@@ -12,38 +12,17 @@ description:
   - One builds an environment at a time; what outlives a run that was killed is waited for.
   - Older versions but the last are removed.
 options:
-  folder:
-    description: Where the environments lie.
-    type: path
-    required: true
-  name:
-    description: Name of the environment.
-    type: str
-    required: true
-  requirements:
-    description: The locked requirements, on the controller.
-    type: path
-    required: true
-  python:
-    description: The interpreter.
-    type: path
-    required: true
-  uv:
-    description: The uv executable.
-    type: path
-    required: true
+  folder: {description: Where the environments lie., type: path, required: true}
+  name: {description: Name of the environment., type: str, required: true}
+  requirements: {description: "The locked requirements, on the controller.", type: path, required: true}
+  python: {description: The interpreter., type: path, required: true}
+  uv: {description: The uv executable., type: path, required: true}
 author: GenAI Labs
 """
 
 RETURN = r"""
-path:
-  description: The environment.
-  type: str
-  returned: always
-site_packages:
-  description: Its folder of packages.
-  type: str
-  returned: always
+path: {description: The environment., type: str, returned: always}
+site_packages: {description: Its folder of packages., type: str, returned: always}
 """
 
 import fcntl

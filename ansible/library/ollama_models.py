@@ -14,10 +14,7 @@ description:
     and the reason, so that a lab can stand up with the models it has.
   - The first model that is there is loaded into memory at the end, so that the first question does not wait.
 options:
-  base_url:
-    description: The server's address.
-    type: str
-    required: true
+  base_url: {description: The server's address., type: str, required: true}
   models:
     description: Entries of the catalogue, each with C(name) and C(ollama.tag).
     type: list
@@ -35,26 +32,11 @@ options:
     description: Where models come from. Another than Ollama's own serves them as C(library/NAME:TAG); http is allowed.
     type: str
     default: https://registry.ollama.ai
-  update:
-    description: Ask the source for a newer one although the model is there.
-    type: bool
-    default: false
-  stall_timeout:
-    description: Seconds without a further byte after which an attempt is given up.
-    type: int
-    default: 60
-  retries:
-    description: Attempts after the first.
-    type: int
-    default: 3
-  retry_pause:
-    description: Seconds before the second attempt; twice as many before each further one.
-    type: float
-    default: 2
-  progress_log:
-    description: File that gets lines of progress.
-    type: path
-    required: true
+  update: {description: Ask the source for a newer one although the model is there., type: bool, default: false}
+  stall_timeout: {description: Seconds without a byte after which an attempt is given up., type: int, default: 60}
+  retries: {description: Attempts after the first., type: int, default: 3}
+  retry_pause: {description: "Seconds before the second attempt, then twice as many.", type: float, default: 2}
+  progress_log: {description: File that gets lines of progress., type: path, required: true}
 author: GenAI Labs
 """
 

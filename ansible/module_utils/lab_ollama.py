@@ -26,19 +26,9 @@ REGISTRY_TIMEOUT_S, SERVER_TIMEOUT_S = 15, 60
 # Hashing tens of gigabytes, or reading them into memory, takes minutes without a word.
 SILENT_WORK_S = 3600
 # Words of Ollama for a source that is out of reach, as against one that answers with a refusal.
-UNREACHABLE = (
-    "no such host",
-    "connection refused",
-    "connection reset",
-    "i/o timeout",
-    "no route to host",
-    "network is unreachable",
-    "certificate",
-    "server gave HTTP response",
-    "TLS handshake",
-    "server misbehaving",
-    "max retries exceeded",
-    "EOF",
+UNREACHABLE = re.compile(
+    "no such host|connection refused|connection reset|i/o timeout|no route to host|network is unreachable|certificate|"
+    "server gave HTTP response|TLS handshake|server misbehaving|max retries exceeded|EOF"
 )
 # A registry, or a proxy before it, that is busy or away; Ollama gives the status and the whole page that came with it.
 AWAY = re.compile(r"(?:^|: )(429|50[0234]): ")
@@ -209,6 +199,6 @@ class Ollama:
         words = last["error"]
         if away := AWAY.search(words):
             raise SourceError(f"the registry answers {away[1]} {HTTPStatus(int(away[1])).phrase}")
-        if any(sign in words for sign in UNREACHABLE):
+        if UNREACHABLE.search(words):
             raise SourceError(words)
         raise RefusedError(" ".join([words, *(text for sign, text in REMEDIES.items() if sign in words)]))
