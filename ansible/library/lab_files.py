@@ -1,66 +1,99 @@
 #!/usr/bin/python
-"""Ansible module: several small files in one call."""
+"""Ansible module: the lab's folders and small files in one call."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_files
-short_description: Write files from given contents
+short_description: Make folders and files with owner and mode
 description:
-  - The same as a loop over M(ansible.builtin.template), in a fraction of its time.
-  - Possible in check mode where the folders do not exist yet.
-  - Each file is replaced whole or not at all.
+  - The same as loops over M(ansible.builtin.file) and M(ansible.builtin.template), in a fraction of their time.
+  - Possible in check mode where neither folders nor accounts exist yet.
+  - Root follows no link that another account laid. A file is replaced whole or not at all.
+  - Differences are shown, but not of a file that only its owner may read; nor are contents logged.
 options:
-  files:
-    description: Files with C(path), C(content), and optionally C(mode) (0644), C(owner) and C(group).
+  folders:
+    description:
+      - Folders in the order of their making, each with C(path), C(mode), C(owner) and C(group), empty for what it is.
+      - With C(adopt), what the former owner has in a folder that gets another one goes to that one too.
     type: list
     elements: dict
-    required: true
+    default: []
+  files:
+    description: Files with C(path), C(content), C(mode), C(owner) and C(group), after the folders.
+    type: list
+    elements: dict
+    default: []
 author: GenAI Labs
 """
 
 RETURN = r"""
-digest:
-  description: Stands for all files with their contents.
-  type: str
-  returned: always
+digest: {description: Stands for all files with their contents., type: str, returned: always}
 """
 
+import hashlib
+import json
 import os
-from pathlib import Path
+import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils.lab_ownership import own
-from ansible.module_utils.lab_versioned import digest_of
-
-PUBLIC = "0644"
+from ansible.module_utils.lab_paths import entered, put, settle
 
 
-def write(module: AnsibleModule, file: dict) -> bool:
-    """Bring one file to its content and mode; return whether it changed."""
-    path, content = Path(file["path"]), file["content"]
-    changed = not path.exists() or path.read_text(encoding="utf-8") != content
-    mode = file.get("mode") or PUBLIC
-    if changed and not module.check_mode:
-        temporary = os.path.join(module.tmpdir, path.name)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
-            opened.write(content)
-        module.atomic_move(temporary, str(path))
-    if path.exists():
-        changed = own(module, str(path), mode, file.get("owner"), file.get("group")) or changed
-    return changed
+def make_folder(entry: dict, dry: bool) -> tuple[str, str]:
+    """Make a folder, or bring it to its owner, group and mode; give these before (empty: no folder) and after."""
+    is_new = not os.path.isdir(entry["path"])
+    if dry and is_new:
+        return "", entry["mode"]
+    with entered(entry["path"], make=not dry) as here:
+        folder = os.open(".", os.O_RDONLY, dir_fd=here)
+        try:
+            if entry["adopt"] and entry["owner"] and not dry:
+                adopt(folder, entry["owner"])
+            before, after = settle(folder, entry, dry)
+        finally:
+            os.close(folder)
+    return "" if is_new else before, after
+
+
+def adopt(folder: int, owner: str) -> None:
+    """Give its contents to a folder's new owner, before the folder itself, so that a run cut short goes on."""
+    former, account = os.fstat(folder).st_uid, pwd.getpwnam(owner)
+    for _, folders, files, here in os.fwalk(dir_fd=folder) if former != account.pw_uid else ():
+        for name in (*folders, *files):
+            if os.stat(name, dir_fd=here, follow_symlinks=False).st_uid == former:
+                os.chown(name, account.pw_uid, account.pw_gid, dir_fd=here, follow_symlinks=False)
 
 
 def main() -> None:
     """Run the module."""
+    shared = {"path": {"type": "path", "required": True}, "owner": {"default": ""}, "group": {"default": ""}}
+    folder = shared | {"mode": {"required": True}, "adopt": {"type": "bool", "default": False}}
+    file = shared | {"mode": {"default": "0644"}, "content": {"required": True}}
     module = AnsibleModule(
-        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "no_log": False}},
+        argument_spec={
+            "folders": {"type": "list", "elements": "dict", "default": [], "options": folder},
+            # Kept out of the system's log.
+            "files": {"type": "list", "elements": "dict", "default": [], "options": file, "no_log": True},
+        },
         supports_check_mode=True,
     )
-    changed = [file["path"] for file in module.params["files"] if write(module, file)]
-    digest = digest_of(*(text for file in module.params["files"] for text in (file["path"], file["content"])))
-    module.exit_json(changed=bool(changed), written=changed, digest=digest)
+    module.no_log_values.clear()  # else every path would be hidden; contents are in no result
+    files, diffs = module.params.pop("files"), []
+    for entry in (*module.params["folders"], *files):
+        try:
+            before, after = (put if "content" in entry else make_folder)(entry, module.check_mode)
+        except (OSError, LookupError) as error:
+            module.fail_json(msg=f"{entry['path']} cannot be made: {error}. Mend that, or choose another lab_home.")
+        if before != after:
+            secret = "content" in entry and not int(entry["mode"], 8) & 0o077
+            path, shown = entry["path"], {"before": before or "", "after": after}
+            if secret:
+                shown = {"prepared": f"{path}: not shown\n"}
+            diffs.append(shown | {"before_header": path, "after_header": path})
+    digest = hashlib.sha256(json.dumps([(file["path"], file["content"]) for file in files]).encode()).hexdigest()
+    module.exit_json(changed=bool(diffs), diff=diffs, digest=digest)
 
 
 if __name__ == "__main__":

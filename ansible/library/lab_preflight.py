@@ -9,75 +9,23 @@ short_description: Check the lab's variables and the host, choose profile and ru
 description:
   - Changes nothing. Collects every problem and fails with all of them at once.
 options:
-  settings:
-    description: What may be set and is, by name.
-    type: dict
-    required: true
-  specification:
-    description: The options of all roles' argument specifications.
-    type: dict
-    required: true
-  names:
-    description: All variables that there are.
-    type: list
-    elements: str
-    required: true
-  known:
-    description: Those that something reads.
-    type: list
-    elements: str
-    required: true
-  sources:
-    description: Address of each source of software, by name.
-    type: dict
-    required: true
-  minimum_disk_mb:
-    description: Free space that a first installation needs.
-    type: int
-    required: true
-  minimum_memory_mb:
-    description: Memory that must be available when the lab is not running yet.
-    type: int
-    required: true
+  settings: {description: "What may be set and is, by name.", type: dict, required: true}
+  specification: {description: The options of all roles' argument specifications., type: dict, required: true}
+  names: {description: All variables that there are., type: list, elements: str, required: true}
+  known: {description: Those that something reads., type: list, elements: str, required: true}
+  sources: {description: "Address of each source of software, by name.", type: dict, required: true}
+  minimum_disk_mb: {description: Free space that a first installation needs., type: int, required: true}
+  minimum_memory_mb: {description: Memory that a lab needs before it runs., type: int, required: true}
 author: GenAI Labs
 """
 
 RETURN = r"""
 choices:
-  description: One line for each choice, with its reason and the variable that overrides it.
+  description:
+    - One line for each choice, with its reason and the variable that overrides it. The choices themselves are
+      C(profile), C(manager) (systemd or supervisor), C(images) (empty without containers), C(stands) (whether there is a database already), C(docker) (the
+      engine's command line and versions, empty where they are missing), C(runtime) and C(python).
   type: list
-  returned: always
-profile:
-  description: The profile.
-  type: str
-  returned: always
-manager:
-  description: What runs the services, systemd or supervisor.
-  type: str
-  returned: always
-stands:
-  description: Whether the lab has a database already.
-  type: bool
-  returned: always
-images:
-  description: Where the hub's images come from, empty where it runs without containers.
-  type: str
-  returned: always
-docker:
-  description: The engine's command line, its plugins' versions and what is in its way; empty where it is missing.
-  type: dict
-  returned: always
-runtime:
-  description: The model runtime.
-  type: str
-  returned: always
-python:
-  description: Interpreter for the services.
-  type: str
-  returned: always
-sources:
-  description: Whether each source answered.
-  type: dict
   returned: always
 """
 
@@ -123,6 +71,14 @@ class Preflight:
         """Whether the lab holds something already, as a path pattern below `lab_home`."""
         return any(Path(self.home).glob(pattern))
 
+    def choose(self, what: str, variable: str, *options: tuple[object, str, str]) -> str:
+        """Take what `variable` says, or the first of its values whose condition holds, each with its reason."""
+        value, reason = str(self.settings[variable]), f"chosen by {variable}"
+        if value == "auto":
+            value, reason = next(option[1:] for option in options if option[0])
+        self.choices.append(f"{what:<10}{value}: {reason} (override: {variable})")
+        return value
+
     def check_variables(self) -> None:
         params = self.params
         self.problems += lab_settings.check(self.settings, self.root, set(PORTS))
@@ -133,43 +89,25 @@ class Preflight:
 
     def check_host(self) -> None:
         if platform.machine() not in ARCHITECTURES:
-            self.problems.append(
-                f"This machine is {platform.machine()}; the lab runs on {' and '.join(ARCHITECTURES)}."
-            )
-        existing = Path(self.home)
-        while not existing.exists():
-            existing = existing.parent
+            machines = " and ".join(ARCHITECTURES)
+            self.problems.append(f"This machine is {platform.machine()}; the lab runs on {machines}.")
+        existing = next(path for path in (Path(self.home), *Path(self.home).parents) if path.exists())
+        closed = lab_host.unreachable_folder(self.home) if self.root else None
         if not os.access(existing, os.W_OK | os.X_OK):
-            self.refuse(
-                "lab_home",
-                self.home,
-                f"{existing} is not yours to write to",
-                "Choose a folder of your own: -e lab_home=…",
-            )
-        elif self.root and (closed := lab_host.unreachable_folder(self.home)):
-            self.refuse(
-                "lab_home",
-                self.home,
-                f"the services' accounts cannot enter {closed}",
-                f"Choose a folder outside it, or: chmod o+x {closed}",
-            )
+            why, remedy = f"{existing} is not yours to write to", "Choose a folder of your own: -e lab_home=…"
+            self.refuse("lab_home", self.home, why, remedy)
+        elif closed:
+            remedy = f"Choose a folder outside it, or: chmod o+x {closed}"
+            self.refuse("lab_home", self.home, f"the services' accounts cannot enter {closed}", remedy)
         need = RUNNING_NEED_MB if self.installed("venvs/gateway-*/.complete") else self.params["minimum_disk_mb"]
         free = shutil.disk_usage(existing).free // 2**20
         if free < need:
-            self.refuse(
-                "lab_home",
-                self.home,
-                f"{free} MB of disk are free, {need} MB are needed",
-                "Free some space, or choose a folder on another disk",
-            )
+            why = f"{free} MB of disk are free, {need} MB are needed"
+            self.refuse("lab_home", self.home, why, "Free some space, or choose a folder on another disk")
         data = [name for name in ("data/postgres/16/PG_VERSION", "hub.env") if self.installed(name)]
         if data and not self.installed("secrets.env"):
-            self.refuse(
-                "lab_home",
-                self.home,
-                f"it holds a lab's data ({data[0]}) without its secrets.env, which opens them",
-                "Bring secrets.env back from a backup, or choose another folder",
-            )
+            why = f"it holds a lab's data ({data[0]}) without its secrets.env, which opens them"
+            self.refuse("lab_home", self.home, why, "Bring secrets.env back from a backup, or choose another folder")
         memory, need = lab_host.memory_available_mb(), self.params["minimum_memory_mb"]
         if memory < need and not (self.installed("run/hub/supervisor.pid") or self.installed("run/hub/.s.PGSQL.*")):
             self.problems.append(
@@ -178,106 +116,68 @@ class Preflight:
             )
 
     def choose_profile(self) -> str:
-        wanted = self.settings["lab_profile"]
-        if wanted != "auto":
-            profile, reason = wanted, "chosen by lab_profile"
-        elif self.installed("hub.env"):
-            profile, reason = "containers", "this lab has it already"
-        elif self.installed("venvs/gateway-*/.complete"):
-            profile, reason = "embedded", "this lab has it already"
-        elif self.engine.isolation:
-            profile, reason = "embedded", "this Docker has no way to the host's network"
-        elif self.engine.version:
-            profile, reason = "containers", f"Docker {self.engine.version} answers"
-        elif self.root and self.systemd:
-            profile, reason = "containers", "Docker can be installed here"
-        else:
-            profile, reason = "embedded", "no Docker answers, and it could not be installed here"
-        self.choices.append(f"profile   {profile}: {reason} (override: lab_profile)")
+        can_install = self.root and self.systemd
+        profile = self.choose(
+            "profile",
+            "lab_profile",
+            (self.installed("hub.env"), "containers", "this lab has it already"),
+            (self.installed("venvs/gateway-*/.complete"), "embedded", "this lab has it already"),
+            (self.engine.isolation, "embedded", "this Docker has no way to the host's network"),
+            (self.engine.version, "containers", f"Docker {self.engine.version} answers"),
+            (can_install, "containers", "Docker can be installed here"),
+            (True, "embedded", "no Docker answers, and it could not be installed here"),
+        )
         if profile == "containers":
-            self.check_containers()
+            missing = ""
+            if not self.engine.version and not can_install:
+                missing = "no Docker engine answers, and only root can install one, where systemd runs it"
+            elif not self.engine.compose and not self.root:
+                missing = "Docker has no compose plugin (2.18 or newer)"
+            if missing:
+                remedy = "Start or install it, become a member of its group, or use lab_profile=embedded"
+                self.refuse("lab_profile", "containers", missing, remedy)
+            if self.engine.isolation:
+                self.refuse("lab_profile", "containers", *lab_docker.ISOLATIONS[self.engine.isolation])
         elif self.installed("hub.env") and not self.installed("data/postgres/16/PG_VERSION"):
-            self.refuse(
-                "lab_profile",
-                wanted,
-                "this lab's database is in a Docker volume",
-                "Use lab_profile=containers, or another lab_home",
-            )
+            remedy = "Use lab_profile=containers, or another lab_home"
+            self.refuse("lab_profile", profile, "this lab's database is in a Docker volume", remedy)
         return profile
 
-    def check_containers(self) -> None:
-        """What the profile needs of the host, where the role cannot bring it."""
-        missing = ""
-        if not self.engine.version and not (self.root and self.systemd):
-            missing = "no Docker engine answers, and only root can install one, where systemd runs it"
-        elif not self.engine.compose and not self.root:
-            missing = "Docker has no compose plugin (2.18 or newer)"
-        if missing:
-            self.refuse(
-                "lab_profile",
-                "containers",
-                missing,
-                "Start or install it, become a member of its group, or use lab_profile=embedded",
-            )
-        if self.engine.isolation:
-            self.refuse("lab_profile", "containers", *lab_docker.ISOLATIONS[self.engine.isolation])
-
     def choose_images(self, answering: dict[str, bool]) -> str:
-        wanted = self.settings["hub_images"]
-        if wanted != "auto":
-            source, reason = wanted, "chosen by hub_images"
-        elif answering[REGISTRY]:
-            source, reason = "pull", "the image registries answer"
-        else:
-            source, reason = "build", "no image registry answers: from Debian's and Python's packages"
-        self.choices.append(f"images    {source}: {reason} (override: hub_images)")
+        source = self.choose(
+            "images",
+            "hub_images",
+            (answering[REGISTRY], "pull", "the image registries answer"),
+            (True, "build", "no image registry answers: from Debian's and Python's packages"),
+        )
         if source == "build" and self.engine.version and not self.engine.buildx and not self.root:
-            self.refuse(
-                "hub_images",
-                wanted,
-                "Docker has no buildx plugin to build with",
-                "Install it, on Debian and Ubuntu: apt-get install docker-buildx; or use hub_images=pull",
-            )
+            remedy = "Install it, on Debian and Ubuntu: apt-get install docker-buildx; or use hub_images=pull"
+            self.refuse("hub_images", source, "Docker has no buildx plugin to build with", remedy)
         return source
 
     def choose_runtime(self, answering: dict[str, bool]) -> str:
-        wanted = self.settings["lab_runtime"]
-        if wanted != "auto":
-            runtime, reason = wanted, "chosen by lab_runtime"
-        elif self.installed("ollama/*/bin/ollama"):
-            runtime, reason = "ollama", "this lab has it already"
-        elif self.installed("venvs/llama_cpp-*/.complete"):
-            runtime, reason = "llama_cpp", "this lab has it already"
-        elif answering["Ollama's releases"] and answering["Ollama's models"]:
-            runtime, reason = "ollama", "its releases and models can be downloaded from here"
-        else:
-            runtime, reason = "llama_cpp", "Ollama's downloads do not answer from here"
-        self.choices.append(f"runtime   {runtime}: {reason} (override: lab_runtime)")
-        return runtime
+        reachable = answering["Ollama's releases"] and answering["Ollama's models"]
+        return self.choose(
+            "runtime",
+            "lab_runtime",
+            (self.installed("ollama/*/bin/ollama"), "ollama", "this lab has it already"),
+            (self.installed("venvs/llama_cpp-*/.complete"), "llama_cpp", "this lab has it already"),
+            (reachable, "ollama", "its releases and models can be downloaded from here"),
+            (True, "llama_cpp", "Ollama's downloads do not answer from here"),
+        )
 
     def choose_python(self) -> str:
-        wanted = self.settings["lab_python"]
-        if wanted != "auto":
-            candidates, reason = [wanted], "chosen by lab_python"
-        else:
-            versions = [
-                f"{folder}/python3{minor}"
-                for folder in ("/usr/bin", "/usr/local/bin")
-                for minor in ("", ".14", ".13", ".12", ".11")
-            ]
-            candidates = [*versions, os.path.realpath(getattr(sys, "_base_executable", sys.executable))]
-            reason = "the first one that is new enough" + (" and open to the services' accounts" if self.root else "")
+        wanted, folders = self.settings["lab_python"], ("/usr/bin", "/usr/local/bin")
+        versions = [f"{folder}/python3{minor}" for folder in folders for minor in ("", ".14", ".13", ".12", ".11")]
+        own = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+        candidates = [*versions, own] if wanted == "auto" else [wanted]
         python = lab_host.find_python(candidates, MINIMUM_PYTHON, for_other_accounts=self.root)
         if python is None:
-            self.refuse(
-                "lab_python",
-                wanted,
-                "no Python 3.11 or newer that the services can run",
-                "Install one, on Debian: apt-get install python3; or name it: -e lab_python=/usr/bin/python3.12",
-            )
+            remedy = "Install one, on Debian: apt-get install python3; or name it: -e lab_python=/usr/bin/python3.12"
+            self.refuse("lab_python", wanted, "no Python 3.11 or newer that the services can run", remedy)
             return ""
-        self.choices.append(f"python    {python}: {reason} (override: lab_python)")
-        return python
+        reason = "the first one that is new enough" + " and open to the services' accounts" * self.root
+        return self.choose("python", "lab_python", (True, python, reason))
 
     def check_ports(self, runtime: str) -> None:
         settings = self.settings
@@ -304,44 +204,30 @@ class Preflight:
                 sockets.sort(key=lambda socket: socket.uid in own)
                 holder = lab_host.holder_of({sockets[0].inode})
                 if sockets[0].uid not in own or holder is None or lab_host.lab_of(holder) != self.home:
-                    self.refuse(
-                        variable,
-                        int(value),
-                        f"the port is taken by {lab_host.describe_holder(holder, lab_peer.account(sockets[0].uid))}",
-                        f"Stop it, or choose another port: -e {name}=…",
-                    )
+                    who = lab_host.describe_holder(holder, lab_peer.account(sockets[0].uid))
+                    remedy = f"Stop it, or choose another port: -e {name}=…"
+                    self.refuse(variable, int(value), f"the port is taken by {who}", remedy)
             elif not self.problems and not lab_host.can_bind(str(settings["lab_bind_address"]), int(value)):
-                self.refuse(
-                    "lab_bind_address",
-                    settings["lab_bind_address"],
-                    f"{variable} {value} cannot be opened on it",
-                    "Use 127.0.0.1, or an address of this host",
-                )
+                why, remedy = f"{variable} {value} cannot be opened on it", "Use 127.0.0.1, or an address of this host"
+                self.refuse("lab_bind_address", settings["lab_bind_address"], why, remedy)
 
-    def check_libraries(self, runtime: str) -> None:
+    def check_runtime(self, runtime: str) -> None:
+        """What a runtime needs of the host and of the catalogue."""
+        missing = ""
         if runtime == "llama_cpp" and ctypes.util.find_library("gomp") is None:
-            self.refuse(
-                "lab_runtime",
-                runtime,
-                "llama.cpp needs the library libgomp, which is not here",
-                "Install it, on Debian and Ubuntu: apt-get install libgomp1",
-            )
+            missing, package = "the library libgomp", "libgomp1"
         if runtime == "ollama" and not shutil.which("zstd") and not self.installed("ollama/*/bin/ollama"):
-            self.refuse(
-                "lab_runtime",
-                runtime,
-                "its archive needs the program zstd, which is not here",
-                "Install it, on Debian and Ubuntu: apt-get install zstd; or choose -e lab_runtime=llama_cpp",
-            )
-
-    def check_runtime_models(self, runtime: str) -> None:
-        if not any(entry.get(runtime) for entry in self.settings["lab_models"]):
-            self.refuse(
-                "lab_runtime",
-                runtime,
-                "no model of the catalogue has a source for it",
-                f"Add {runtime} to an entry of lab_models, or choose the other runtime",
-            )
+            missing, package = "the program zstd for its archive", "zstd"
+        if missing:
+            remedy = f"Install it, on Debian and Ubuntu: apt-get install {package}; or choose the other runtime"
+            self.refuse("lab_runtime", runtime, f"it needs {missing}, which is not here", remedy)
+        sources = {entry["name"]: entry[runtime] for entry in self.settings["lab_models"] if entry.get(runtime)}
+        if not sources:
+            remedy = f"Add {runtime} to an entry of lab_models, or choose the other runtime"
+            self.refuse("lab_runtime", runtime, "no model of the catalogue has a source for it", remedy)
+        for name, path in ((name, source.get("file")) for name, source in sources.items()):
+            if path and (why := lab_host.no_model(path)):
+                self.refuse(f"lab_models[{name}].llama_cpp.file", path, why, "Name a GGUF file on this host")
 
     def run(self, module) -> dict:
         self.check_variables()
@@ -359,8 +245,7 @@ class Preflight:
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
         self.check_ports(runtime)
-        self.check_libraries(runtime)
-        self.check_runtime_models(runtime)
+        self.check_runtime(runtime)
         if self.problems:
             module.fail_json(msg=report(self.problems))
         return {
@@ -373,7 +258,6 @@ class Preflight:
             "runtime": runtime,
             "python": python,
             "stands": self.installed("data/postgres/16/PG_VERSION") or self.installed("hub.env"),
-            "sources": answering,
         }
 
 

@@ -9,49 +9,26 @@ short_description: Keep generated secrets in a file of mode 0600
 description:
   - A secret that the file holds is never changed; missing ones are added. The file is replaced whole or not at all.
 options:
-  path:
-    description: The file, lines of NAME=value.
-    type: path
-    required: true
-  secrets:
-    description: Prefix of each secret by its name; the rest is random.
-    type: dict
-    required: true
-  owner:
-    description: Account that the file belongs to; empty for the caller.
-    type: str
-    default: ''
-  group:
-    description: Group of the file; empty for the caller's.
-    type: str
-    default: ''
+  path: {description: "The file, lines of NAME=value.", type: path, required: true}
+  secrets: {description: Prefix of each secret by its name; the rest is random., type: dict, required: true}
+  owner: {description: Account that the file belongs to; empty for the caller., type: str, default: ""}
+  group: {description: Group of the file; empty for the caller's., type: str, default: ""}
 author: GenAI Labs
 """
 
 RETURN = r"""
-secrets:
-  description: Every secret of the file by name.
-  type: dict
-  returned: always
+secrets: {description: Every secret of the file by name., type: dict, returned: always}
 """
 
-import os
 import secrets
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils.lab_ownership import own
+from ansible.module_utils.lab_paths import put
 
 RANDOM_BYTES = 32
-
-
-def read(path: str) -> dict[str, str]:
-    """Secrets that the file holds."""
-    if not os.path.exists(path):
-        return {}
-    with open(path, encoding="utf-8") as file:
-        lines = [line.strip() for line in file]
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+HEAD = "# Made on the first run, never changed. Keep a copy: the salt key decrypts what the database holds.\n"
 
 
 def main() -> None:
@@ -65,23 +42,19 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    path = module.params["path"]
-    kept = read(path)
-    values = {
-        name: prefix + secrets.token_urlsafe(RANDOM_BYTES) for name, prefix in module.params["secrets"].items()
-    } | kept
-    changed = values != kept
-    if changed and not module.check_mode:
-        temporary = os.path.join(module.tmpdir, "secrets")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(
-                "# Made on the first run, never changed. Keep a copy: the salt key decrypts what the database holds.\n"
-            )
-            file.writelines(f"{name}={value}\n" for name, value in values.items())
-        module.atomic_move(temporary, path)
-    if os.path.exists(path):
-        changed = own(module, path, "0600", module.params["owner"], module.params["group"]) or changed
-    module.exit_json(changed=changed, secrets=values)
+    path = Path(module.params["path"])
+    try:
+        content = path.read_text(encoding="utf-8") if path.exists() else ""
+        lines = [line.strip() for line in content.splitlines()]
+        kept = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        made = {name: prefix + secrets.token_urlsafe(RANDOM_BYTES) for name, prefix in module.params["secrets"].items()}
+        values = made | kept
+        if values != kept:
+            content = HEAD + "".join(f"{name}={value}\n" for name, value in values.items())
+        before, after = put(module.params | {"mode": "0600", "content": content}, module.check_mode)
+    except (OSError, LookupError) as error:
+        module.fail_json(msg=f"The secrets in {path} cannot be kept: {error}")
+    module.exit_json(changed=before != after, secrets=values)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,9 @@ description:
   - The sizes of everything that is still needed are compared with the free space before the first byte.
   - A source that does not answer is no failure of the module; the model is returned with C(available=false)
     and the reason, so that a lab can stand up with the models it has.
-  - One call for all models, because each call costs as long as looking at all of them.
+  - The first model that is there is loaded into memory at the end, so that the first question does not wait.
 options:
-  base_url:
-    description: The server's address.
-    type: str
-    required: true
+  base_url: {description: The server's address., type: str, required: true}
   models:
     description: Entries of the catalogue, each with C(name) and C(ollama.tag).
     type: list
@@ -35,37 +32,11 @@ options:
     description: Where models come from. Another than Ollama's own serves them as C(library/NAME:TAG); http is allowed.
     type: str
     default: https://registry.ollama.ai
-  update:
-    description: Ask the source for a newer one although the model is there.
-    type: bool
-    default: false
-  verify:
-    description: Compare the files that are there with their digests, not with their sizes alone.
-    type: bool
-    default: false
-  prune:
-    description: Remove the models of the server that are not among I(models), once one of those is there.
-    type: bool
-    default: false
-  warm_up:
-    description: Load the first of I(models) that is there into memory.
-    type: bool
-    default: false
-  stall_timeout:
-    description: Seconds without a further byte after which an attempt is given up.
-    type: int
-    default: 60
-  retries:
-    description: Attempts after the first.
-    type: int
-    default: 3
-  retry_pause:
-    description: Seconds before the second attempt; twice as many before each further one.
-    type: float
-    default: 2
-  progress_log:
-    description: File that gets lines of progress.
-    type: path
+  update: {description: Ask the source for a newer one although the model is there., type: bool, default: false}
+  stall_timeout: {description: Seconds without a byte after which an attempt is given up., type: int, default: 60}
+  retries: {description: Attempts after the first., type: int, default: 3}
+  retry_pause: {description: "Seconds before the second attempt, then twice as many.", type: float, default: 2}
+  progress_log: {description: File that gets lines of progress., type: path, required: true}
 author: GenAI Labs
 """
 
@@ -76,12 +47,11 @@ models:
       be had. In check mode a model that would be brought is neither available nor has it a reason.
   type: list
   returned: success
-pruned:
-  description: Names of the models that were removed, or would be in check mode.
-  type: list
-  returned: success
 """
 
+import json
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
@@ -89,6 +59,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_model_store import ModelError, Store, blobs_of, full_disk
 from ansible.module_utils.lab_ollama import (
     NO_SPACE,
+    SILENT_WORK_S,
     Ollama,
     RefusedError,
     Registry,
@@ -110,7 +81,7 @@ class Model:
         name: Its name and tag on the server.
         digest: That on the server, empty where it is not there.
         whole: Whether the server has all its files.
-        manifest: What is to be brought, None for nothing.
+        manifest: What is to be brought, empty for nothing.
         bundled: Whether that comes from files instead of a registry.
         reason: Why it is not to be had.
     """
@@ -119,9 +90,14 @@ class Model:
     name: str
     digest: str = ""
     whole: bool = False
-    manifest: bytes | None = None
+    manifest: bytes = b""
     bundled: bool = False
     reason: str = ""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the server names it and lacks files of it."""
+        return bool(self.digest) and not self.whole
 
 
 class Catalogue:
@@ -131,79 +107,55 @@ class Catalogue:
         self.params = params
         self.server = Ollama(params["base_url"])
         self.registry = Registry(params["registry_url"])
-        self.store = Store(params["models_path"], params["verify"])
+        self.store = Store(params["models_path"])
         self.bundle = Store(params["files"]) if params["files"] else None
         self.models = [Model(entry["name"], complete(entry["ollama"]["tag"])) for entry in params["models"]]
-        self.have: dict[str, str] = {}
         self.changed = False
 
-    def progress(self, name: str) -> Progress:
-        """Where to tell what happens to a model."""
-        return Progress(self.params["progress_log"], name)
+    def find_sources(self, have: dict[str, str]) -> None:
+        """For each model that is not there as wanted, the manifest that its source has of it.
 
-    def look(self) -> None:
-        """Find out what is there and where the rest comes from.
+        Args:
+            have: The digest of each model that the server has, by its name.
 
         Raises:
             ModelError: a source does not have a model, or has it incompletely; names every such model.
-            ServerError: the server does not answer.
         """
-        self.have = self.server.models()
-        self.find_sources()
-
-    def find_sources(self) -> None:
-        """For each model that is not there as wanted, the manifest that its source has of it."""
         if self.bundle and not (self.bundle.folder / "manifests").is_dir():
             raise ModelError(
                 f"{self.bundle.folder} has no folder `manifests`, so it is no models folder. Correct models_files."
             )
-        errors = []
         for model in self.models:
-            model.digest = self.have.get(model.name, "")
+            model.digest = have.get(model.name, "")
             model.whole = bool(model.digest) and self.store.is_whole(model.name)
-            if model.whole and not self.params["update"]:
-                continue
-            try:
-                manifest = self.source(model)
-                if not (model.whole and digest_of(manifest) == model.digest):
-                    model.manifest = manifest
-            except SourceError as error:
-                damaged = bool(model.digest) and not model.whole
-                model.reason = f"files of it are damaged or lost, and {error}" if damaged else str(error)
-            except ModelError as error:
-                errors.append(f"The model {model.label} ({model.name}): {error}")
-        if errors:
-            raise ModelError("\n".join(errors))
+        each((model for model in self.models if self.params["update"] or not model.whole), self.find_source)
 
-    def source(self, model: Model) -> bytes:
-        """The manifest in the model's source; files come before the registry.
-
-        Raises:
-            SourceError: the registry does not answer.
-            ModelError: the source does not have it, or not all of it.
-        """
+    def find_source(self, model: Model) -> None:
+        """Find a model's manifest; files come before the registry."""
         manifest = self.bundle.manifest(model.name) if self.bundle else None
         if manifest is None or self.bundle is None:
-            return self.registry.manifest(model.name)
-        model.bundled = True
-        path = self.bundle.manifest_path(model.name)
-        try:
-            wrong = self.bundle.lacking(self.store.lacking(blobs_of(manifest)))
-        except ValueError as error:
-            raise ModelError(f"{path} is {error}. Copy the bundle again from where it came.") from error
-        if wrong:
-            file = self.bundle.path(wrong[0])
-            state = f"is not {wrong[0].size} bytes long" if file.exists() else "is missing"
-            raise ModelError(
-                f"{file} {state}, which {path} names. Copy the bundle again from where it came, "
-                f"or remove that manifest to have the model from {self.registry.url}."
-            )
-        return manifest
+            manifest = self.registry.manifest(model.name)
+        else:
+            model.bundled = True
+            path = self.bundle.manifest_path(model.name)
+            try:
+                wrong = self.bundle.lacking(self.store.lacking(blobs_of(manifest)))
+            except ValueError as error:
+                raise ModelError(f"{path} is {error}. Copy the bundle again from where it came.") from error
+            if wrong:
+                file = self.bundle.path(wrong[0])
+                state = f"is not {wrong[0].size} bytes long" if file.exists() else "is missing"
+                raise ModelError(
+                    f"{file} {state}, which {path} names. Copy the bundle again from where it came, "
+                    f"or remove that manifest to have the model from {self.registry.url}."
+                )
+        if not (model.whole and digest_of(manifest) == model.digest):
+            model.manifest = manifest
 
     @property
     def wanting(self) -> list[Model]:
         """The models that are to be brought."""
-        return [model for model in self.models if model.manifest is not None]
+        return [model for model in self.models if model.manifest]
 
     def check_space(self) -> None:
         """Compare all that is to be brought with the free space; Ollama would fill the disk and leave it full.
@@ -211,10 +163,10 @@ class Catalogue:
         Raises:
             ModelError: there is too little.
         """
-        blobs = {blob for model in self.wanting for blob in self.store.lacking(blobs_of(model.manifest or b""))}
+        blobs = {blob for model in self.wanting for blob in self.store.lacking(blobs_of(model.manifest))}
         need = sum(blob.size for blob in blobs) + MARGIN_BYTES
         free = self.store.free()
-        if blobs and need > free + self.store.occupied(list(blobs)):
+        if blobs and need > free + self.store.occupied(blobs):
             labels = ", ".join(model.label for model in self.wanting)
             raise ModelError(
                 f"{labels}: {need // MEGABYTE} MB are needed in {self.store.folder}, {free // MEGABYTE} MB are free. "
@@ -227,20 +179,11 @@ class Catalogue:
         Raises:
             ModelError: some failed; names each.
         """
-        errors = []
+        each(self.wanting, self.bring)
+        have = self.server.models()
         for model in self.wanting:
-            try:
-                self.bring(model)
-            except SourceError as error:
-                model.reason = str(error)
-            except ModelError as error:
-                errors.append(f"The model {model.label} ({model.name}): {error}")
-        if errors:
-            raise ModelError("\n".join(errors))
-        self.have = self.server.models()
-        for model in self.wanting:
-            before, model.digest = model.digest, self.have.get(model.name, "")
-            if model.bundled and model.digest != digest_of(model.manifest or b""):
+            before, model.digest = model.digest, have.get(model.name, "")
+            if model.bundled and model.digest != digest_of(model.manifest):
                 raise ModelError(
                     f"The model {model.label} was copied to {self.store.folder}, but {self.params['base_url']} does "
                     "not show it. Does that server use this folder?"
@@ -255,55 +198,42 @@ class Catalogue:
             SourceError: the registry does not answer.
             ModelError: it is not to be had for another reason.
         """
-        progress = self.progress(model.name)
-        damaged = bool(model.digest) and not model.whole
-        self.store.remove_damaged(blobs_of(model.manifest or b""))
+        progress = Progress(self.params["progress_log"], model.name)
+        self.store.remove(map(self.store.path, self.store.lacking(blobs_of(model.manifest))))
         if model.bundled and self.bundle:
             progress.say(f"copying from {self.bundle.folder}")
             self.store.take(model.name, self.bundle, progress)
         else:
+            progress.say(f"pulling from {self.registry.url}")
             self.pull(model, progress)
-        if damaged and self.server.is_loaded(model.name):
-            self.server.unload(model.name)  # its memory may hold what the damaged file said
+        if model.damaged and self.server.is_loaded(model.name):  # its memory may hold what the damaged file said
+            self.server.call("POST", "/api/generate", {"model": model.name, "keep_alive": 0, "stream": False})
         progress.say("there")
 
     def pull(self, model: Model, progress: Progress) -> None:
         """Pull one model and give it its short name; a pull that fails for good leaves nothing on the disk."""
-        lacking = self.store.lacking(blobs_of(model.manifest or b""))
+        lacking = self.store.lacking(blobs_of(model.manifest))
         source = self.registry.pull_name(model.name)
-        stall_s, retries, pause_s = (self.params[name] for name in ("stall_timeout", "retries", "retry_pause"))
-        progress.say(f"pulling from {self.registry.url}")
+        patience = (self.params[name] for name in ("stall_timeout", "retries", "retry_pause"))
         try:
-            self.server.pull(source, self.registry.insecure, stall_s, retries, pause_s, progress)
+            self.server.pull(source, self.registry.insecure, *patience, progress)
         except SourceError as error:
             raise SourceError(f"{self.registry.url}: {error}") from error
         except RefusedError as error:
-            self.store.remove(lacking)
+            self.store.remove(self.store.remains(lacking))
             if NO_SPACE in str(error):
                 raise ModelError(full_disk(self.store.folder)) from error
             raise
-        if source != model.name:
-            self.server.rename(source, model.name)
+        if source != model.name:  # the files are shared, nothing is copied
+            self.server.call("POST", "/api/copy", {"source": source, "destination": model.name})
 
-    def superfluous(self) -> list[str]:
-        """The mirror's names that an interrupted run left beside the short ones."""
-        names = {self.registry.pull_name(model.name) for model in self.models if model.whole}
-        return sorted((names - {model.name for model in self.models}) & self.have.keys())
-
-    def foreign(self) -> list[str]:
-        """The server's models that are to go; a catalogue of which nothing is there may be a mistake."""
-        if not self.params["prune"] or not any(model.whole for model in self.models):
-            return []
-        return sorted(self.have.keys() - {model.name for model in self.models} - set(self.superfluous()))
-
-    def tidy(self) -> list[str]:
-        """Remove names that nobody wants; gives those that were models of their own."""
-        superfluous, foreign = self.superfluous(), self.foreign()
-        for name in [*superfluous, *foreign]:
-            self.server.delete(name)
-            self.progress(name).say("removed")
+    def tidy(self, dry: bool) -> None:
+        """Remove the mirror's names beside the short ones."""
+        mirrored = {self.registry.pull_name(model.name) for model in self.models if model.whole}
+        for name in sorted(mirrored - {model.name for model in self.models} & self.server.models().keys()):
             self.changed = True
-        return foreign
+            if not dry:
+                self.server.call("DELETE", "/api/delete", {"model": name})
 
     def warm_up(self) -> None:
         """Load the lab's default model, so that the first question does not wait for it.
@@ -314,23 +244,43 @@ class Catalogue:
         first = next((model for model in self.models if model.whole), None)
         if first is None or self.server.is_loaded(first.name):
             return
-        self.progress(first.name).say("loading into memory")
+        Progress(self.params["progress_log"], first.name).say("loading into memory")
         try:
-            self.server.load(first.name)
+            self.server.call("POST", "/api/generate", {"model": first.name, "stream": False}, SILENT_WORK_S)
         except (ModelError, ServerError) as error:
+            body = json.dumps({"model": first.name})
             raise ModelError(
-                f"The model {first.label} ({first.name}) is there, but does not load: {error}. See the service's log; "
-                "run with models_verify=true if its files may be damaged, put a smaller model first in lab_models if "
-                "memory is short, or skip this with models_warm_up=false."
+                f"The model {first.label} ({first.name}) is there, but does not load: {error}. See the service's log. "
+                "If memory is short, put a smaller model first in lab_models; if its files may be damaged, remove it "
+                f"and run again: curl -X DELETE {self.params['base_url']}/api/delete -d '{body}'"
             ) from error
 
-    def result(self, pruned: list[str]) -> dict:
+    def result(self) -> dict:
         """What the module returns."""
-        models = [
-            {"name": model.label, "available": model.whole, "reason": "" if model.whole else model.reason}
-            for model in self.models
-        ]
-        return {"changed": self.changed, "models": models, "pruned": pruned}
+        models = []
+        for model in self.models:
+            reason = "files of it are damaged or lost, and " * model.damaged + model.reason
+            reason = "" if model.whole or not model.reason else reason
+            models.append({"name": model.label, "available": model.whole, "reason": reason})
+        return {"changed": self.changed, "models": models}
+
+
+def each(models: Iterable[Model], action: Callable[[Model], None]) -> None:
+    """Do something for each model, also after one failed; what its source says in its silence is kept.
+
+    Raises:
+        ModelError: some failed; names each.
+    """
+    errors = []
+    for model in models:
+        try:
+            action(model)
+        except SourceError as error:
+            model.reason = str(error)
+        except ModelError as error:
+            errors.append(f"The model {model.label} ({model.name}): {error}")
+    if errors:
+        raise ModelError("\n".join(errors))
 
 
 def complete(name: str) -> str:
@@ -338,28 +288,25 @@ def complete(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
-def check(catalogue: Catalogue) -> dict:
-    """What would be done; on a fresh host nothing serves yet."""
+def check(catalogue: Catalogue) -> None:
+    """Find what would be done; on a fresh host nothing serves yet."""
     try:
-        catalogue.look()
+        catalogue.find_sources(catalogue.server.models())
+        catalogue.tidy(dry=True)
     except ServerError:
-        catalogue.find_sources()
+        catalogue.find_sources({})
     catalogue.check_space()
-    pruned = catalogue.foreign()
-    catalogue.changed = bool(catalogue.wanting or pruned or catalogue.superfluous())
-    return catalogue.result(pruned)
+    catalogue.changed |= bool(catalogue.wanting)
 
 
-def run(catalogue: Catalogue) -> dict:
-    """Bring what is missing, remove what is not wanted, load the default model."""
-    catalogue.look()
+def run(catalogue: Catalogue) -> None:
+    """Bring what is missing, load the default model."""
+    catalogue.find_sources(catalogue.server.models())
     catalogue.check_space()
     if catalogue.wanting:
         catalogue.bring_all()
-    pruned = catalogue.tidy()
-    if catalogue.params["warm_up"]:
-        catalogue.warm_up()
-    return catalogue.result(pruned)
+    catalogue.tidy(dry=False)
+    catalogue.warm_up()
 
 
 def main() -> None:
@@ -372,19 +319,17 @@ def main() -> None:
             "files": {"type": "path"},
             "registry_url": {"type": "str", "default": "https://registry.ollama.ai"},
             "update": {"type": "bool", "default": False},
-            "verify": {"type": "bool", "default": False},
-            "prune": {"type": "bool", "default": False},
-            "warm_up": {"type": "bool", "default": False},
             "stall_timeout": {"type": "int", "default": 60},
             "retries": {"type": "int", "default": 3},
             "retry_pause": {"type": "float", "default": 2},
-            "progress_log": {"type": "path"},
+            "progress_log": {"type": "path", "required": True},
         },
         supports_check_mode=True,
     )
+    os.umask(0o022)
     catalogue = Catalogue(module.params)
     try:
-        module.exit_json(**(check if module.check_mode else run)(catalogue))
+        (check if module.check_mode else run)(catalogue)
     except ModelError as error:
         module.fail_json(msg=str(error))
     except ServerError as error:
@@ -394,6 +339,7 @@ def main() -> None:
         )
     except OSError as error:
         module.fail_json(msg=f"The models' files: {error}. Correct that, then run again.")
+    module.exit_json(**catalogue.result())
 
 
 if __name__ == "__main__":

@@ -111,31 +111,32 @@ def unreachable_folder(path: str) -> str | None:
 
 def python_version(executable: str) -> tuple[int, int] | None:
     """Version of an interpreter as (major, minor), None if it does not run."""
+    ask = [executable, "-I", "-c", "import sys; print(*sys.version_info[:2])"]
     try:
-        answer = subprocess.run(
-            [executable, "-I", "-c", "import sys; print(*sys.version_info[:2])"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.fullmatch(r"(\d+) (\d+)\s*", answer.stdout)
+    found = re.fullmatch(r"(\d+) (\d+)\s*", answer)
     return (int(found[1]), int(found[2])) if found else None
 
 
 def find_python(candidates: list[str], minimum: tuple[int, int], for_other_accounts: bool) -> str | None:
     """First interpreter that is new enough and, if asked, can be run by other accounts."""
     for candidate in candidates:
-        if not os.access(candidate, os.X_OK):
-            continue
         if for_other_accounts and unreachable_folder(os.path.dirname(os.path.realpath(candidate))):
             continue
-        version = python_version(candidate)
-        if version is not None and version >= minimum:
+        if (python_version(candidate) or (0, 0)) >= minimum:
             return candidate
     return None
+
+
+def no_model(path: str) -> str:
+    """Why a file is no model in GGUF's format, empty if it is one."""
+    try:
+        with open(path, "rb") as file:
+            return "" if file.read(4) == b"GGUF" else "it is no GGUF file"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
 
 
 def answers(url: str) -> bool:
@@ -150,14 +151,7 @@ def answers(url: str) -> bool:
 
 
 def probe_sources(urls: dict[str, str]) -> dict[str, bool]:
-    """Ask all sources at once; one that is silent (or whose name server is) counts as not answering.
-
-    Args:
-        urls: Name of each source and an address of it.
-
-    Returns:
-        Name of each source and whether it answered within `PROBE_TIMEOUT_S` seconds.
-    """
+    """Ask all sources at once: by name whether each answered within `PROBE_TIMEOUT_S` seconds."""
     answered: dict[str, bool] = {}
     # Daemon threads: one that hangs in a name server's silence must not hold up the end of the program.
     probes = [
@@ -180,12 +174,10 @@ def ephemeral_ports() -> range:
 
 def can_bind(address: str, port: int) -> bool:
     """Whether a server could listen here now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError:
-            return False
+    try:
+        socket.create_server((address, port)).close()
+    except OSError:
+        return False
     return True
 
 

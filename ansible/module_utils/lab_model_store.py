@@ -12,11 +12,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ansible.module_utils.lab_paths import acting_as
 from ansible.module_utils.lab_progress import Progress
 
 OWN_REGISTRY = "registry.ollama.ai"
@@ -31,12 +32,7 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Blob:
-    """A file of a model.
-
-    Attributes:
-        sha256: Its digest in hexadecimal digits.
-        size: Bytes.
-    """
+    """A file of a model: its digest in hexadecimal digits, and its bytes."""
 
     sha256: str
     size: int
@@ -56,31 +52,23 @@ def blobs_of(manifest: bytes) -> list[Blob]:
     try:
         content = json.loads(manifest)
         layers = [*content["layers"], *filter(None, [content.get("config")])]
-        named = [(_DIGEST.fullmatch(layer["digest"]), int(layer["size"])) for layer in layers]
+        return list(dict.fromkeys(Blob(_DIGEST.fullmatch(layer["digest"])[1], int(layer["size"])) for layer in layers))  # type: ignore[index]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no manifest: {error!r}") from error
-    return list(dict.fromkeys(Blob(_digits(match), size) for match, size in named))
+        raise ValueError("no manifest that names files by sha256 and size") from error
 
 
-def _digits(match: re.Match[str] | None) -> str:
-    if match is None:
-        raise ValueError("no manifest: it names a file without its sha256")
-    return match[1]
+def repository(name: str) -> tuple[str, str]:
+    """What a registry calls `NAME:TAG`, and the tag."""
+    model, _, tag = name.partition(":")
+    return model if "/" in model else f"library/{model}", tag
 
 
 class Store:
-    """A models folder.
+    """A models folder, which need not exist."""
 
-    Args:
-        folder: The folder; it need not exist.
-        deep: Whether files are compared with their digest, not with their size alone.
-    """
-
-    def __init__(self, folder: str, deep: bool = False):
+    def __init__(self, folder: str):
         self.folder = Path(folder)
         self.blobs = self.folder / "blobs"
-        self.deep = deep
-        self._sound: dict[str, bool] = {}
 
     def path(self, blob: Blob) -> Path:
         """Where a file of a model lies or would lie."""
@@ -88,8 +76,7 @@ class Store:
 
     def manifest_path(self, name: str) -> Path:
         """Where the manifest of `NAME:TAG` lies or would lie."""
-        model, _, tag = name.partition(":")
-        return self.folder / "manifests" / OWN_REGISTRY / (model if "/" in model else f"library/{model}") / tag
+        return self.folder.joinpath("manifests", OWN_REGISTRY, *repository(name))
 
     def manifest(self, name: str) -> bytes | None:
         """The manifest of `NAME:TAG`, None where there is none."""
@@ -104,41 +91,23 @@ class Store:
         except ValueError:
             return False
 
-    def lacking(self, blobs: list[Blob]) -> list[Blob]:
+    def lacking(self, blobs: Iterable[Blob]) -> list[Blob]:
         """Those that are not there, or not whole: Ollama itself would never replace these."""
-        return [blob for blob in blobs if not self.has(blob)]
+        return [blob for blob in blobs if not self.path(blob).is_file() or self.path(blob).stat().st_size != blob.size]
 
-    def has(self, blob: Blob) -> bool:
-        """Whether a file is there and whole."""
-        path = self.path(blob)
-        if not path.is_file() or path.stat().st_size != blob.size:
-            return False
-        if self.deep and blob.sha256 not in self._sound:
-            with path.open("rb") as file:
-                self._sound[blob.sha256] = hashlib.file_digest(file, "sha256").hexdigest() == blob.sha256
-        return self._sound.get(blob.sha256, True)
+    def remains(self, blobs: Iterable[Blob]) -> list[Path]:
+        """What is there of these files and of unfinished downloads of them."""
+        return [path for blob in blobs for path in self.blobs.glob(f"{blob.file}*")]
 
-    def remove_damaged(self, blobs: list[Blob]) -> None:
-        """Remove the files that are there but not whole; unfinished downloads stay."""
-        for blob in self.lacking(blobs):
-            self.path(blob).unlink(missing_ok=True)
-            self._sound.pop(blob.sha256, None)
-
-    def partials(self, blob: Blob) -> list[Path]:
-        """What unfinished downloads of a file left."""
-        return list(self.blobs.glob(f"{blob.file}-partial*"))
-
-    def remove(self, blobs: list[Blob]) -> None:
-        """Remove files, and what unfinished downloads of them left."""
-        for blob in blobs:
-            for path in (self.path(blob), *self.partials(blob)):
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Remove files."""
+        with self.as_owner():
+            for path in paths:
                 path.unlink(missing_ok=True)
-            self._sound.pop(blob.sha256, None)
 
-    def occupied(self, blobs: list[Blob]) -> int:
+    def occupied(self, blobs: Iterable[Blob]) -> int:
         """Bytes on the disk that broken files and unfinished downloads of these already take."""
-        paths = [path for blob in blobs for path in (self.path(blob), *self.partials(blob)) if path.exists()]
-        return sum(path.stat().st_blocks * DISK_BLOCK for path in paths)
+        return sum(path.stat().st_blocks * DISK_BLOCK for path in self.remains(blobs))
 
     def free(self) -> int:
         """Free bytes on the folder's disk."""
@@ -157,81 +126,53 @@ class Store:
         """
         manifest = bundle.manifest(name) or b""
         lacking = self.lacking(blobs_of(manifest))
-        done: list[Blob] = []
-        try:
-            for blob in lacking:
-                self._copy(bundle.path(blob), blob, progress)
-                done.append(blob)
-            self._write_manifest(self.manifest_path(name), manifest)
-        except (OSError, ModelError) as error:
-            self.remove(done)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                raise ModelError(full_disk(self.folder)) from error
-            raise
+        with contextlib.ExitStack() as opened:
+            readers = [opened.enter_context(bundle.path(blob).open("rb")) for blob in lacking]
+            opened.enter_context(self.as_owner())
+            try:
+                for blob, reader in zip(lacking, readers, strict=True):
+                    self._place(self.path(blob), checked(reader, blob, progress))
+                self._place(self.manifest_path(name), [manifest])
+            except (OSError, ModelError) as error:
+                self.remove(map(self.path, lacking))
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    raise ModelError(full_disk(self.folder)) from error
+                raise
 
-    def _copy(self, source: Path, blob: Blob, progress: Progress) -> None:
-        target, state = self.path(blob), hashlib.sha256()
-        with source.open("rb") as reader, self._placing(target, target.with_name(f"{target.name}.copy")) as writer:
-            while chunk := reader.read(_CHUNK):
-                state.update(chunk)
-                writer.write(chunk)
-                progress.bytes(writer.tell(), blob.size)
-            if state.hexdigest() != blob.sha256:
-                raise ModelError(
-                    f"{source} differs from its digest (it has sha256 {state.hexdigest()}). "
-                    "Copy the bundle again from where it came."
-                )
-        self._sound.pop(blob.sha256, None)
-
-    def _write_manifest(self, path: Path, manifest: bytes) -> None:
+    def _place(self, target: Path, chunks: Iterable[bytes]) -> None:
         # Ollama reads every file below `manifests` as a model, so the unfinished one lies outside.
-        with self._placing(path, self.folder / f".{path.parent.name}-{path.name}.copy") as writer:
-            writer.write(manifest)
-
-    @contextlib.contextmanager
-    def _placing(self, target: Path, fresh: Path) -> Iterator[BinaryIO]:
-        """A new file `fresh`, which becomes `target` when the block ends well; otherwise nothing of it is left."""
+        fresh = self.folder / f".{target.name}.copy"
         try:
-            with self._as_owner():
-                self._make_folder(target.parent)
-                fresh.unlink(missing_ok=True)
-                descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            with open(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o644)
-                yield file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with fresh.open("wb") as file:
+                file.writelines(chunks)
                 file.flush()
-                os.fsync(descriptor)
-            with self._as_owner():
-                fresh.replace(target)
+                os.fsync(file.fileno())
+            fresh.replace(target)
         finally:
-            with self._as_owner():
-                fresh.unlink(missing_ok=True)
+            fresh.unlink(missing_ok=True)
 
-    def _make_folder(self, folder: Path) -> None:
-        for path in reversed([folder, *folder.parents]):
-            if path.is_relative_to(self.folder) and not path.is_dir():
-                path.mkdir()
-                path.chmod(0o755)
-
-    @contextlib.contextmanager
-    def _as_owner(self) -> Iterator[None]:
+    def as_owner(self) -> contextlib.AbstractContextManager[None]:
         """Act as the folder's owner, who is the server's account, where root runs this.
 
         What is made belongs to the server so, and a link that it laid leads root nowhere else.
         """
-        if os.geteuid() != 0:
-            yield
-            return
-        owner, groups = self.folder.stat(), os.getgroups()
-        os.setgroups([])
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
-            os.setgroups(groups)
+        owner = self.folder.stat()
+        return acting_as(owner.st_uid, owner.st_gid)
+
+
+def checked(reader: BinaryIO, blob: Blob, progress: Progress) -> Iterator[bytes]:
+    """The contents of a bundle's file; raises ModelError at the end where they differ from its digest."""
+    state = hashlib.sha256()
+    while chunk := reader.read(_CHUNK):
+        state.update(chunk)
+        yield chunk
+        progress.bytes(reader.tell(), blob.size)
+    if state.hexdigest() != blob.sha256:
+        raise ModelError(
+            f"{reader.name} differs from its digest (it has sha256 {state.hexdigest()}). "
+            "Copy the bundle again from where it came."
+        )
 
 
 def full_disk(folder: Path) -> str:

@@ -18,28 +18,17 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import open_url
 
-from ansible.module_utils.lab_model_store import OWN_REGISTRY, ModelError, blobs_of
+from ansible.module_utils.lab_model_store import OWN_REGISTRY, ModelError, blobs_of, repository
 from ansible.module_utils.lab_progress import Progress
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
-REGISTRY_TIMEOUT_S = 15
-SERVER_TIMEOUT_S = 60
+REGISTRY_TIMEOUT_S, SERVER_TIMEOUT_S = 15, 60
 # Hashing tens of gigabytes, or reading them into memory, takes minutes without a word.
-VERIFY_TIMEOUT_S = LOAD_TIMEOUT_S = 3600
+SILENT_WORK_S = 3600
 # Words of Ollama for a source that is out of reach, as against one that answers with a refusal.
-UNREACHABLE = (
-    "no such host",
-    "connection refused",
-    "connection reset",
-    "i/o timeout",
-    "no route to host",
-    "network is unreachable",
-    "certificate",
-    "server gave HTTP response",
-    "TLS handshake",
-    "server misbehaving",
-    "max retries exceeded",
-    "EOF",
+UNREACHABLE = re.compile(
+    "no such host|connection refused|connection reset|i/o timeout|no route to host|network is unreachable|certificate|"
+    "server gave HTTP response|TLS handshake|server misbehaving|max retries exceeded|EOF"
 )
 # A registry, or a proxy before it, that is busy or away; Ollama gives the status and the whole page that came with it.
 AWAY = re.compile(r"(?:^|: )(429|50[0234]): ")
@@ -67,11 +56,7 @@ class ServerError(Exception):
 
 
 class Registry:
-    """Where models come from.
-
-    Args:
-        url: The registry's address.
-    """
+    """Where models come from."""
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
@@ -84,7 +69,7 @@ class Registry:
         """What Ollama pulls for `NAME:TAG`: the name itself where the registry is Ollama's own."""
         if self.host == OWN_REGISTRY:
             return name
-        return f"{self.host}/{name if '/' in name else f'library/{name}'}"
+        return f"{self.host}/{':'.join(repository(name))}"
 
     def manifest(self, name: str) -> bytes:
         """The manifest of `NAME:TAG`. A registry that did not answer once is not asked again.
@@ -95,10 +80,10 @@ class Registry:
         """
         if self._silent:
             raise self._silent
-        model, _, tag = name.partition(":")
-        address = f"{self.url}/v2/{model if '/' in model else f'library/{model}'}/manifests/{tag}"
+        model, tag = repository(name)
         try:
-            with open_url(address, headers={"Accept": MANIFEST_TYPE}, timeout=REGISTRY_TIMEOUT_S) as answer:
+            address, accept = f"{self.url}/v2/{model}/manifests/{tag}", {"Accept": MANIFEST_TYPE}
+            with open_url(address, headers=accept, timeout=REGISTRY_TIMEOUT_S) as answer:
                 manifest: bytes = answer.read()
             blobs_of(manifest)
         except HTTPError as error:
@@ -121,11 +106,7 @@ def digest_of(manifest: bytes) -> str:
 
 
 class Ollama:
-    """A server.
-
-    Args:
-        url: Its address.
-    """
+    """The server."""
 
     def __init__(self, url: str):
         self.address = urlsplit(url).netloc
@@ -153,30 +134,9 @@ class Ollama:
         """The digest of each model that is there, by its name and tag."""
         return {model["name"]: model["digest"] for model in self.call("GET", "/api/tags")["models"]}
 
-    def rename(self, source: str, name: str) -> None:
-        """Give a model its short name instead of the mirror's; its files are shared, nothing is copied."""
-        self.call("POST", "/api/copy", {"source": source, "destination": name})
-        self.delete(source)
-
-    def delete(self, name: str) -> None:
-        """Remove a name, and the files that no other name needs."""
-        self.call("DELETE", "/api/delete", {"model": name})
-
     def is_loaded(self, name: str) -> bool:
         """Whether the model is in memory."""
         return name in [model["name"] for model in self.call("GET", "/api/ps")["models"]]
-
-    def load(self, name: str) -> None:
-        """Bring a model into memory without generating anything.
-
-        Raises:
-            ModelError: it does not load.
-        """
-        self.call("POST", "/api/generate", {"model": name, "stream": False}, timeout=LOAD_TIMEOUT_S)
-
-    def unload(self, name: str) -> None:
-        """Let a model go from memory as soon as nobody uses it."""
-        self.call("POST", "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
 
     def pull(self, name: str, insecure: bool, stall_s: float, retries: int, pause_s: float, progress: Progress) -> None:
         """Pull a model; an attempt that stalls or fails is followed by another, which goes on where it ended.
@@ -194,24 +154,20 @@ class Ollama:
             RefusedError: it fails for a reason that stays.
             ModelError: the server broke off.
         """
-        error: Exception = ModelError("no attempt")
+        before = ""
         for attempt in range(retries + 1):
-            if attempt:
-                pause = pause_s * 2 ** (attempt - 1)
-                progress.say(f"attempt {attempt + 1} in {pause:g} s: {error}")
-                time.sleep(pause)  # a registry that restarts, or limits its callers, answers the same at once
             try:
                 self._pull(name, insecure, stall_s, progress)
                 return
-            except RefusedError as problem:
+            except (SourceError, ModelError) as error:
                 # A damaged file may have been damaged on its way once, and costs the whole download each time.
-                repeated = MISMATCH in str(problem) and MISMATCH in str(error)
-                if repeated or any(words in str(problem) for words in FINAL):
+                repeated = MISMATCH in str(error) and MISMATCH in before
+                refused = isinstance(error, RefusedError) and any(words in str(error) for words in FINAL)
+                if attempt == retries or repeated or refused:
                     raise
-                error = problem
-            except (SourceError, ModelError) as problem:
-                error = problem
-        raise error
+                before, pause = str(error), pause_s * 2**attempt
+            progress.say(f"attempt {attempt + 2} in {pause:g} s: {before}")
+            time.sleep(pause)  # a registry that restarts, or limits its callers, answers the same at once
 
     def _pull(self, name: str, insecure: bool, stall_s: float, progress: Progress) -> None:
         connection = http.client.HTTPConnection(self.address, timeout=stall_s)
@@ -219,14 +175,13 @@ class Ollama:
         try:
             with contextlib.closing(connection):
                 connection.request("POST", "/api/pull", json.dumps({"model": name, "insecure": insecure}))
-                answer = connection.getresponse()
                 grown_at, seen = time.monotonic(), {}
-                for text in answer:
+                for text in connection.getresponse():
                     last = json.loads(text)
                     if "error" in last:
                         break
                     if last.get("status", "").startswith("verifying") and connection.sock:
-                        connection.sock.settimeout(VERIFY_TIMEOUT_S)
+                        connection.sock.settimeout(SILENT_WORK_S)
                     if seen != (seen := {**seen, last.get("digest") or last["status"]: last.get("completed", 0)}):
                         grown_at = time.monotonic()
                     elif time.monotonic() - grown_at > stall_s:
@@ -236,15 +191,14 @@ class Ollama:
         except TimeoutError as problem:
             raise SourceError(f"no answer in {stall_s:g} s") from problem
         except (ConnectionError, http.client.HTTPException, ValueError) as problem:
-            raise ModelError(f"Ollama ended the pull without a result: {problem}. See the service's log.") from problem
+            last = {"broken": f": {problem}"}
         if last.get("status") == "success":
             return
         if "error" not in last:
-            raise ModelError("Ollama ended the pull without a result. See the service's log.")
+            raise ModelError(f"Ollama ended the pull without a result{last.get('broken', '')}. See the service's log.")
         words = last["error"]
-        away = AWAY.search(words)
-        if away:
+        if away := AWAY.search(words):
             raise SourceError(f"the registry answers {away[1]} {HTTPStatus(int(away[1])).phrase}")
-        if any(sign in words for sign in UNREACHABLE):
+        if UNREACHABLE.search(words):
             raise SourceError(words)
         raise RefusedError(" ".join([words, *(text for sign, text in REMEDIES.items() if sign in words)]))

@@ -15,8 +15,8 @@ import struct
 import sys
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")  # of this network namespace, see proc(5)
@@ -34,8 +34,7 @@ class WrongAccountError(ConnectionError):
     """Another account than the service's holds the port or the socket."""
 
 
-@dataclass(frozen=True)
-class TcpSocket:
+class TcpSocket(NamedTuple):
     """A row of the kernel's tables."""
 
     state: str
@@ -84,28 +83,17 @@ def account(uid: int) -> str:
 
 
 def check(uid: int, uids: Collection[int], where: str) -> None:
-    """Refuse another account than the service's.
-
-    Raises:
-        WrongAccountError: `uid` is none of `uids`.
-    """
+    """Raise WrongAccountError for another account than the service's."""
     if uid not in uids:
         wanted = " or ".join(map(account, sorted(uids))) or "an account of the lab"
         raise WrongAccountError(f"{where} is in the hands of account {account(uid)}, not of {wanted}")
 
 
 def holder(connection: socket.socket, timeout_s: float) -> int | None:
-    """The account whose process took the connection at its other end.
-
-    Args:
-        connection: An open TCP connection to an address of this machine.
-        timeout_s: Seconds in which a process must take it.
-
-    Returns:
-        The uid; None where the other end is not in this network namespace.
+    """The uid whose process took a TCP connection to this machine, None where that is in another network namespace.
 
     Raises:
-        TimeoutError: No process took it.
+        TimeoutError: No process took it within `timeout_s` seconds.
     """
     here, there = ((plain(name[0]), name[1]) for name in (connection.getsockname(), connection.getpeername()))
     deadline = time.monotonic() + timeout_s
@@ -170,29 +158,34 @@ def connect_unix(path: str, uids: Collection[int], timeout_s: float = PROBE_TIME
     return connection
 
 
-class HttpConnection(http.client.HTTPConnection):
-    """HTTP with a service of this machine, made sure of at every connection; no proxy, no redirection."""
+def ask(
+    url: str, uids: Collection[int], timeout_s: float, method: str = "GET", body: str | None = None, **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Send a request to a service of this machine that was made sure of; no proxy, no redirection.
 
-    def __init__(self, address: str, port: int, uids: Collection[int], timeout_s: float):
-        super().__init__(address, port, timeout=timeout_s)
-        self.uids, self.timeout_s = uids, timeout_s
+    Returns:
+        The answer and its body.
 
-    def connect(self) -> None:
-        """Connect; raises as `connect` of this module does."""
-        self.sock = connect(self.host, self.port, self.uids, self.timeout_s)
+    Raises:
+        OSError: There is no answer, or another account took the connection.
+        HTTPException: What answers does not speak HTTP.
+    """
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80)
+    connection.sock = connect(connection.host, connection.port, uids, timeout_s)
+    try:
+        connection.request(method, parts._replace(scheme="", netloc="").geturl() or "/", body, headers)
+        answer = connection.getresponse()
+        return answer, answer.read()
+    finally:
+        connection.close()
 
 
 def check_http(url: str, uids: Collection[int]) -> None:
     """Whether `url` answers 200; raises OSError or HTTPException where it does not."""
-    parts = urlsplit(url)
-    connection = HttpConnection(parts.hostname or "", parts.port or 80, uids, PROBE_TIMEOUT_S)
-    try:
-        connection.request("GET", parts._replace(scheme="", netloc="").geturl() or "/")
-        status = connection.getresponse().status
-    finally:
-        connection.close()
-    if status != http.client.OK:
-        raise ConnectionError(f"it answers with status {status}")
+    answer, _ = ask(url, uids, PROBE_TIMEOUT_S)
+    if answer.status != http.client.OK:
+        raise ConnectionError(f"it answers with status {answer.status}")
 
 
 def check_postgres(address: str, port: int, uids: Collection[int]) -> None:
@@ -233,16 +226,7 @@ def trouble(target: str, uids: Collection[int]) -> str | None:
 
 
 def wait_for(targets: Collection[str], uids: Collection[int], timeout_s: float) -> dict[str, str]:
-    """Wait until all targets are ready.
-
-    Args:
-        targets: As for `trouble`.
-        uids: The accounts that may be there.
-        timeout_s: Seconds.
-
-    Returns:
-        Those that are not ready, with the reason.
-    """
+    """Wait until all targets are ready, for `timeout_s` seconds; give those that are not, with the reason."""
     deadline = time.monotonic() + timeout_s
     waiting = dict.fromkeys(targets, "")
     while waiting := {target: why for target in waiting if (why := trouble(target, uids)) is not None}:

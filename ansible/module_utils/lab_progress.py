@@ -1,9 +1,8 @@
-"""Lines of progress in a file, which the action plugin `lab_follow` shows in the terminal while a module runs."""
+"""Lines of progress in a file, which an action plugin shows in the terminal while the module runs."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 INTERVAL_S = 2.0
 MEGABYTE = 1_000_000
@@ -13,21 +12,19 @@ class Progress:
     """Writes what happens to one thing; figures at most every `INTERVAL_S` seconds.
 
     Args:
-        path: The file, None for silence.
+        path: The file.
         subject: What the lines are about.
     """
 
-    def __init__(self, path: str | None, subject: str):
-        self.path = path
+    def __init__(self, path: str, subject: str):
+        self.file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - to the module's end
         self.subject = subject
         self.told_at = time.monotonic()
         self.told_bytes = -1
 
     def say(self, text: str) -> None:
         """Write one line."""
-        if self.path:
-            with Path(self.path).open("a", encoding="utf-8") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.subject}: {text}\n")
+        self.file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {self.subject}: {text}\n")
 
     def bytes(self, done: int, total: int) -> None:
         """Write how much of `total` bytes is `done`, with the speed since the last such line."""

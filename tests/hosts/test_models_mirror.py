@@ -124,6 +124,7 @@ def test_models_come_from_the_mirror_under_their_short_names_and_newer_ones_when
                 "models_path": str(server.models),
                 "registry_url": f"http://127.0.0.1:{mirror}",
                 "update": update,
+                "progress_log": str(folder / "models.log"),
             }
             result = run_module("ollama_models", arguments)
             assert result["models"] == [{"name": "phi", "available": True, "reason": ""}], result

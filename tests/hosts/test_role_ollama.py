@@ -178,8 +178,6 @@ def test_a_new_version_serves_and_files_bring_a_model_where_no_network_is(site: 
         "ollama_version": "9.9.9",
         "lab_models": [NEW, ENTRIES[0]],
         "models_files": str(bundle),
-        "models_prune": True,
-        "models_verify": True,
         "ollama_registry_url": f"http://127.0.0.1:{free_ports(1)[0]}",
     }
     run = site.roles(**settings)
@@ -187,8 +185,7 @@ def test_a_new_version_serves_and_files_bring_a_model_where_no_network_is(site: 
     assert sorted(path.name for path in (site.home / "ollama").iterdir()) == ["0.32.15", "9.9.9"]
     assert any("/9.9.9/" in command for command in Lab(site.home).processes().values())
     assert "available=qwen2.5,tinyllama missing=" in run.output
-    assert "phi:latest was removed: lab_models does not name it" in run.output
-    assert sorted(site.digests()) == ["qwen2.5:0.5b", "tinyllama:1.1b"]
+    assert {"qwen2.5:0.5b", "tinyllama:1.1b"} < site.digests().keys()
     assert [model["name"] for model in site.request("GET", "/api/ps")["models"]] == ["qwen2.5:0.5b"]
     models = site.home / "models" / "ollama"
     assert {path.owner() for path in models.rglob("*")} == {models.owner()}

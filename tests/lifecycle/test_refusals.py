@@ -34,7 +34,7 @@ def test_wrong_variables_are_named_all_at_once(lab: Lab):
     wrong = {"name": "mine", "context": 2048, "llama_cpp": {"url": "http://127.0.0.1:9/a.gguf"}}
     words = refused(lab.variables | {"hub_port": "abc", "lab_runtime": "vllm", "lab_models": [wrong]})
     assert "hub_port='abc': not a port number" in words
-    assert "lab_runtime='vllm': no such choice. Use one of: auto, ollama, llama_cpp" in words
+    assert "lab_runtime='vllm': value of lab_runtime must be one of: auto, ollama, llama_cpp" in words
     assert "lab_models[mine].llama_cpp.sha256=None: no sha256 digest" in words
 
 
@@ -50,11 +50,12 @@ def test_a_wrong_value_for_any_role_is_named_before_anything_is_touched(lab_fold
     assert not (lab_folder / "never").exists()
 
 
-def test_a_model_file_that_is_not_there_is_named(lab: Lab):
-    model = {"name": "mine", "context": 2048, "llama_cpp": {"file": "/nonexistent/mine.gguf"}}
-    words = refused(lab.variables | {"lab_models": [model]})
-    assert "mine" in words
-    assert "/nonexistent/mine.gguf" in words
+def test_model_files_that_are_none_are_named(lab: Lab):
+    files = {"absent": "/nonexistent/mine.gguf", "foreign": "/etc/passwd"}
+    models = [{"name": name, "context": 2048, "llama_cpp": {"file": file}} for name, file in files.items()]
+    words = refused(lab.variables | {"lab_models": models})
+    assert "lab_models[absent].llama_cpp.file='/nonexistent/mine.gguf': it cannot be read: No such file" in words
+    assert "lab_models[foreign].llama_cpp.file='/etc/passwd': it is no GGUF file" in words
 
 
 def test_an_occupied_port_names_its_holder(lab: Lab):

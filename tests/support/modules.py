@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 from tests.support.lab import ROOT
@@ -22,19 +24,30 @@ with patch_module_args(json.load(sys.stdin)):
 """
 
 
+@contextlib.contextmanager
+def start_module(name: str, arguments: dict[str, Any], *, check: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Start a module of `ansible/library`."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as given:
+        internal = {"_ansible_check_mode": check, "_ansible_tmpdir": folder, "_ansible_remote_tmp": folder}
+        given.write(json.dumps(arguments | internal))
+        given.seek(0)
+        with subprocess.Popen(
+            [sys.executable, "-c", RUNNER, ROOT / "ansible/module_utils", ROOT / f"ansible/library/{name}.py"],
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
 def run_module(name: str, arguments: dict[str, Any], *, check: bool = False, timeout_s: float = 120) -> dict[str, Any]:
     """Run a module of `ansible/library`; give its result, and its exit code as `code`."""
-    with tempfile.TemporaryDirectory() as folder:
-        given = {**arguments, "_ansible_check_mode": check, "_ansible_tmpdir": folder, "_ansible_remote_tmp": folder}
-        done = subprocess.run(
-            [sys.executable, "-c", RUNNER, ROOT / "ansible/module_utils", ROOT / f"ansible/library/{name}.py"],
-            input=json.dumps(given),
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    lines = done.stdout.strip().splitlines()
-    assert lines, done.stderr
-    return {**json.loads(lines[-1]), "code": done.returncode}
+    with start_module(name, arguments, check=check) as process:
+        out, err = process.communicate(timeout=timeout_s)
+    assert out.strip(), err
+    return {**json.loads(out.strip().splitlines()[-1]), "code": process.returncode}

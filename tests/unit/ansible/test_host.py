@@ -45,6 +45,14 @@ def test_a_silent_source_does_not_hold_up_the_preflight():
         assert time.monotonic() - start < 2 * lab_host.PROBE_TIMEOUT_S
 
 
+def test_a_model_file_is_known_by_its_first_bytes(tmp_path):
+    (tmp_path / "a.gguf").write_bytes(b"GGUF\3\0\0\0")
+    (tmp_path / "b.gguf").write_bytes(b"<html>")
+    assert lab_host.no_model(str(tmp_path / "a.gguf")) == ""
+    assert lab_host.no_model(str(tmp_path / "b.gguf")) == "it is no GGUF file"
+    assert lab_host.no_model(str(tmp_path)).startswith("it cannot be read: ")
+
+
 def test_the_first_new_enough_python_is_taken():
     assert lab_host.find_python(["/nonexistent", "/bin/true", sys.executable], (3, 11), False) == sys.executable
     assert lab_host.find_python([sys.executable], (9, 0), False) is None

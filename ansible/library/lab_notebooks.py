@@ -1,0 +1,115 @@
+#!/usr/bin/python
+"""Ansible module: bring the project's notebooks to people who work in them."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_notebooks
+short_description: Copy notebooks, and keep what people changed in the copies
+description:
+  - Files that are new or differ are copied, those that left the source are removed.
+  - A file that somebody changed or removed since it was copied is left alone.
+  - All is read and written as the account that owns the folder; its links lead nobody else anywhere.
+options:
+  source: {description: Folder on the controller whose contents are copied; ends in a slash., type: str, required: true}
+  path: {description: Where the copies go., type: path, required: true}
+  ledger: {description: File that remembers what was copied., type: path, required: true}
+author: GenAI Labs
+"""
+
+RETURN = r"""
+kept:
+  description: Files with changes of their own that a newer version of the project would have replaced.
+  type: list
+  returned: always
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible.module_utils.lab_paths import acting_as, put
+
+LEFT_BY_RUNNING = {"__pycache__", ".ipynb_checkpoints"}
+
+
+def read(source: Path) -> dict[str, bytes]:
+    """The files to copy by their path below `source`."""
+    files = {path.relative_to(source): path for path in sorted(source.rglob("*")) if path.is_file()}
+    return {str(name): path.read_bytes() for name, path in files.items() if not LEFT_BY_RUNNING & set(name.parts)}
+
+
+def bring(wanted: dict[str, bytes], shipped: dict[str, str], folder: Path, dry: bool) -> tuple[list[str], list[str]]:
+    """Bring each file that nobody changed to what it should be, and `shipped` up to date.
+
+    Args:
+        wanted: The files' contents by name.
+        shipped: Sha256 of what was last copied, by name.
+        folder: Where the copies lie.
+        dry: Whether to leave the folder as it is.
+
+    Returns:
+        Names of the files that changed, and of those that somebody's changes kept from a newer version.
+    """
+    changed, kept = [], []
+    for name in sorted(wanted.keys() | shipped.keys()):
+        target, before, after = folder / name, shipped.get(name), None
+        if name in wanted:
+            after = hashlib.sha256(wanted[name]).hexdigest()
+        present = hashlib.sha256(target.read_bytes()).hexdigest() if target.is_file() else None
+        if present not in (before, after):
+            kept += [name] if after not in (None, before) else []
+        elif present != after:
+            changed.append(name)
+            if not dry:
+                replace(target, wanted.get(name))
+        if after is None:
+            del shipped[name]
+        elif present in (before, after):
+            shipped[name] = after
+    return changed, kept
+
+
+def replace(target: Path, content: bytes | None) -> None:
+    """Give a file another content, or remove it."""
+    if content is None:
+        target.unlink()
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.write_bytes(content)
+    fresh.replace(target)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "str", "required": True},
+            "path": {"type": "path", "required": True},
+            "ledger": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    folder, ledger = Path(module.params["path"]), Path(module.params["ledger"])
+    os.umask(0o077)
+    try:
+        wanted = read(Path(module.params["source"]))
+        shipped = json.loads(ledger.read_text()) if ledger.exists() else {}
+        if module.check_mode and not folder.exists():
+            module.exit_json(changed=True, kept=[])
+        owner = folder.stat()
+        with acting_as(owner.st_uid, owner.st_gid):
+            changed, kept = bring(wanted, shipped, folder, module.check_mode)
+        content = json.dumps(shipped, indent=1, sort_keys=True)
+        put({"path": str(ledger), "content": content, "mode": "0644", "owner": "", "group": ""}, module.check_mode)
+    except OSError as error:
+        module.fail_json(msg=f"The notebooks cannot be brought: {error}. Make room, or look at that file's owner.")
+    module.exit_json(changed=bool(changed), kept=kept, diff={"prepared": "\n".join(changed)})
+
+
+if __name__ == "__main__":
+    main()
