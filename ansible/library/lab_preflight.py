@@ -23,8 +23,9 @@ RETURN = r"""
 choices:
   description:
     - One line for each choice, with its reason and the variable that overrides it. The choices themselves are
-      C(profile), C(manager) (systemd or supervisor), C(images) (empty without containers), C(stands) (whether there is a database already), C(docker) (the
-      engine's command line and versions, empty where they are missing), C(runtime) and C(python).
+      C(profile), C(manager) (systemd or supervisor), C(images) (empty without containers), C(stands) (whether there is
+      a database already), C(docker) (the engine's command line and versions, empty where they are missing), C(runtime)
+      and C(python).
   type: list
   returned: always
 """

@@ -11,7 +11,7 @@ description:
     redirections. Nothing is sent before the kernel has said which account took the connection.
   - Skipped in check mode.
 options:
-  url: {description: "An http:// address on this host; with I(wait), any target of lab_peer.py.", type: str, required: true}
+  url: {description: "An http:// address of this host; with I(wait), any of lab_peer.py.", type: str, required: true}
   accounts:
     description: The accounts that the service may run as.
     type: list

@@ -1,4 +1,4 @@
-"""What the gateway's container runs: `python -m litellm_hub.gateway.container --config FILE --host ADDRESS --port PORT`.
+"""Start the gateway's container: `python -m litellm_hub.gateway.container --config FILE --host ADDRESS --port PORT`.
 
 It waits for the database, brings it to the schema and becomes the proxy. Every start does all of it, because after a
 reboot the engine starts containers in any order.

@@ -90,7 +90,7 @@ def test_a_stranger_on_the_port_is_named_and_told_nothing(tmp_path: Path) -> Non
         failed = run_module("lab_request", secret | {"accounts": ["root"]})
         assert "in the hands of account nobody" in failed["msg"]
         assert failed["code"] != 0
-        failed = run_module("lab_request", {"url": f"postgres:127.0.0.1:{port}", "accounts": ["root"]})
+        failed = run_module("lab_request", {"url": f"postgres:127.0.0.1:{port}", "accounts": ["root"], "wait": 0})
         assert "in the hands of account nobody" in failed["msg"]
         assert heard.read_bytes() == b"listening\n"
         answered = run_module("lab_request", secret | {"accounts": ["nobody"]})
