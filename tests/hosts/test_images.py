@@ -43,7 +43,8 @@ class Role:
             "lab_home": str(self.folder),
             "lab_source": str(self.folder / "source"),
             "images_inputs": {"gateway": ["litellm_hub/deploy/Dockerfile", "litellm_hub/content"], "database": []},
-            "images_names": "{{ {'gateway': ((preflight_images == 'pull') | ternary(images_pulled, images_built)).gateway} }}",
+            "images_names": "{{ {'gateway': (images_pulled if preflight_images == 'pull' "
+            "else images_built).gateway} }}",
             "images_base": self.base,
             "hub_gateway_image": "unused:1",
             "hub_gateway_digest": "",
