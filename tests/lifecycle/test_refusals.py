@@ -40,7 +40,7 @@ def test_wrong_variables_are_named_all_at_once(lab: Lab):
 
 def test_a_wrong_value_for_any_role_is_named_before_anything_is_touched(lab_folder: Path):
     numbers = ["database_max_connections", "gateway_silence_timeout", "hub_start_timeout", "llama_cpp_threads"]
-    numbers += ["models_retries", "ollama_start_timeout", "smoke_timeout", "supervisor_stop_timeout"]
+    numbers += ["models_retries", "ollama_start_timeout", "smoke_timeout", "service_stop_timeout"]
     wrong = dict.fromkeys([*numbers, "usage_refresh_seconds"], "abc")
     words = refused(lab_variables(lab_folder / "never") | wrong | {"docker_packages_from": "abc", "hubport": 4100})
     for name in wrong:
