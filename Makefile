@@ -10,7 +10,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 unexport LANGUAGE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH $(filter PG%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-all test-long test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
+.PHONY: help venv up login status down clean-lab test test-all test-long test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ up: venv ## set up and start the lab; ends with the addresses
 
 login: venv ## print JupyterLab's address with its token
 	@$(call play,login)
+
+status: venv ## what runs, where, since when, how much it uses; fails where something is down
+	@$(call play,status)
 
 down: venv ## stop the lab, keep its data
 	@$(call play,down)
