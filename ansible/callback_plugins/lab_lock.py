@@ -22,9 +22,10 @@ import stat
 import time
 from pathlib import Path
 
-from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
+
+from ansible import constants
 
 
 class CallbackModule(CallbackBase):

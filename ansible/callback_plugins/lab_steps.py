@@ -20,14 +20,14 @@ import re
 import shutil
 import sys
 import tempfile
-import textwrap
 import threading
 import time
 from pathlib import Path
 
-from ansible import constants
 from ansible.playbook.block import Block
 from ansible.plugins.callback.default import CallbackModule as AnsibleOwn
+
+from ansible import constants
 
 KEPT_LOGS = 20
 SHOWN_FROM_S = 3.0  # a play without parts of its own is no step where it took less
@@ -83,7 +83,7 @@ class CallbackModule(AnsibleOwn):
         self.parts: list[str] = []  # roles of the play that are a step each
         self.role = ""  # the part that is being done
         self.lines: list[str] = []  # what the step has to say
-        self.errors: dict[str, str] = {}
+        self.errors: dict[str, tuple[str, str]] = {}  # of each host the first: task and reason
         self.hosts = 1
         self.live = not self.screen.verbosity and sys.stdout.isatty()
 
@@ -174,12 +174,18 @@ class CallbackModule(AnsibleOwn):
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if not ignore_errors:
-            self.errors.setdefault(self.of_host(result, result.task.name), reason(result.result))
+            self.errors.setdefault(
+                result.host.get_name(), (result.task.name, self.of_host(result, reason(result.result)))
+            )
         super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_on_unreachable(self, result):
-        self.errors.setdefault(self.of_host(result, result.task.name), reason(result.result))
+        self.keep_error(result)
         super().v2_runner_on_unreachable(result)
+
+    def keep_error(self, result) -> None:
+        """Keep a host's first error: what else goes wrong follows from it."""
+        self.errors.setdefault(result.host.get_name(), (result.task.name, self.of_host(result, reason(result.result))))
 
     def of_host(self, result, text: str) -> str:
         """The text, with the host's name where there are several."""
@@ -188,10 +194,9 @@ class CallbackModule(AnsibleOwn):
     def v2_playbook_on_stats(self, stats):
         super().v2_playbook_on_stats(stats)
         self.end_step(constants.COLOR_ERROR if self.errors else None)
-        for what, why in self.errors.items():
-            self.say(f"\nFailed: {what}\n{textwrap.indent(why, '  ')}", constants.COLOR_ERROR)
-        if self.errors:
-            self.say(f"\nAll that Ansible said: {getattr(self._display, 'path', '')}, or the same command with ARGS=-v")
+        for task, why in self.errors.values():
+            self.say(f"\n{why}", constants.COLOR_ERROR)
+            self.say(f"(at: {task}. All that Ansible said: {getattr(self._display, 'path', 'above')})\n")
         for host in sorted(stats.processed):
             counted = {"unreachable": 0, "failures": 0, **stats.summarize(host)}
             counted["failed"] = counted.pop("failures")

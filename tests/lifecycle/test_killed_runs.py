@@ -1,4 +1,4 @@
-"""A run of `make up` that is killed leaves a lab that the next one makes whole. Minutes for each kill: `make test-long`."""
+"""A run of `make up` that is killed leaves a lab that the next one makes whole; minutes for each: `make test-long`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.support.lab import ROOT, Lab, changes, playbook
 RUNS = int(os.environ.get("LAB_KILLED_RUNS", "0"))
 SEED = int(os.environ.get("LAB_KILLED_SEED", "1"))
 FULL_RUN_S = float(os.environ.get("LAB_RUN_SECONDS", "70"))  # a kill comes at any moment of it
-# The last leaves Ansible's workers alive, as does a main process that the kernel ends for want of memory.
-KINDS = ("interrupt", "kill all", "kill all", "interrupt", "kill main")
+# The first leaves Ansible's workers alive, as the kernel does where it ends the main process for want of memory.
+KINDS = ("kill main", "interrupt", "kill all", "interrupt", "kill all")
 
 
 def below(process: int) -> list[int]:
