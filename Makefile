@@ -10,7 +10,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 unexport LANGUAGE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH $(filter PG%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login down clean-lab test test-all test-long test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
+.PHONY: help venv up login status down clean-lab test test-all test-long test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ up: venv ## set up and start the lab; ends with the addresses
 login: venv ## print JupyterLab's address with its token
 	@$(call play,login)
 
+status: venv ## what runs, where, since when, how much it uses; fails where something is down
+	@$(call play,status)
+
 down: venv ## stop the lab, keep its data
 	@$(call play,down)
 
@@ -36,8 +39,8 @@ test: venv ## what must pass for a lab on this machine; needs Chromium, neither 
 test-all: venv ## what `make test` leaves out: containers, hosts with systemd, images, mirrors (root; starts Docker itself)
 	@.venv/bin/python tests/run.py all
 
-test-long: venv ## before a release: a lab under ten kills of each of its services and their combinations
-	@LAB_KILL_MOMENTS=10 .venv/bin/python -m pytest -s tests/lifecycle/test_journal.py
+test-long: venv ## before a release: a lab under ten kills of each of its services, and ten of `make up` itself
+	@LAB_KILL_MOMENTS=10 LAB_KILLED_RUNS=10 .venv/bin/python -m pytest -s tests/lifecycle/test_journal.py tests/lifecycle/test_killed_runs.py
 
 test-fast: venv ## unit tests only, in seconds
 	@.venv/bin/python -m pytest tests/unit

@@ -6,6 +6,7 @@ wheel that requirements.txt names, checked against the hashes there, and makes t
 Usage: python3 ansible/bootstrap.py
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -116,10 +117,18 @@ def main() -> None:
             f"Python 3.11 or newer is needed, {sys.executable} is {platform.python_version()};"
             " try make PYTHON=python3.12 up"
         )
+    with LOCK.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run in this checkout ends first
+        make_current()
+
+
+def make_current() -> None:
+    """Install what requirements.txt says where that is not there yet."""
     state = hashlib.sha256(LOCK.read_bytes()).hexdigest() + " " + platform.python_version() + " " + str(VENV)
     if STAMP.is_file() and STAMP.read_text() == state:
         return
     print("Installing the locked requirements into .venv …", flush=True)
+    STAMP.unlink(missing_ok=True)  # a run that is killed leaves no word of what an earlier one made
     with tempfile.TemporaryDirectory() as scratch:
         try:
             uv = download_uv(Path(scratch))

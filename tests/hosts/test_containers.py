@@ -83,7 +83,7 @@ def test_a_closed_lab_shows_its_neighbours_nothing_and_keeps_nothing_of_an_earli
     (sockets / "11434.sock").touch()
     docker("network", "create", f"{moving.project}_hub")
     rows = moving.query(ROWS)
-    run = moving.play()
+    run = moving.play(lab_bind_address="127.0.0.1")  # it remembers the other one
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     assert changes(run) > 0
     with neighbour() as there:

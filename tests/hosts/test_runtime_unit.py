@@ -23,6 +23,7 @@ def words(run: subprocess.CompletedProcess[str]) -> str:
 def succeeded(run: subprocess.CompletedProcess[str]) -> int:
     """How many tasks changed something; fails where the play did."""
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr
+    print(*re.findall(r"^TASK (.*?) \*+\n(?:changed|.*\nchanged)", run.stdout, re.MULTILINE), sep="\n")
     return changes(run)
 
 

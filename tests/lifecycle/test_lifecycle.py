@@ -18,14 +18,23 @@ def test_check_mode_passes_on_a_fresh_host_and_makes_nothing(lab_folder: Path):
     assert not home.exists()
 
 
-def test_check_mode_of_a_running_lab_finds_nothing_to_change(lab: Lab):
-    run = playbook("site", lab.variables, "--check")
+def test_check_mode_of_a_running_lab_finds_nothing_to_change_as_it_remembers_its_settings(lab: Lab):
+    run = playbook("site", {"lab_home": str(lab.home)}, "--check")
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     assert changes(run) == 0, run.stdout
 
 
 def test_login_prints_the_address_with_its_token(lab: Lab):
-    assert f"{lab.jupyter_url}/lab?token={lab.jupyter_token}" in playbook("login", lab.variables).stdout
+    run = playbook("login", {"lab_home": str(lab.home)})
+    assert f"{lab.jupyter_url}/lab?token={lab.jupyter_token}" in run.stdout
+
+
+def test_status_says_where_each_service_listens(lab: Lab):
+    run = playbook("status", {"lab_home": str(lab.home)})
+    assert run.returncode == 0, run.stdout
+    for service, address in (("gateway", lab.hub_url), ("jupyterlab", lab.jupyter_url)):
+        [line] = [line for line in run.stdout.splitlines() if line.startswith(service)]
+        assert address.removeprefix("http://") in line
 
 
 def test_a_killed_jupyterlab_is_back(lab: Lab):

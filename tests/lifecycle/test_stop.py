@@ -59,6 +59,9 @@ def test_down_leaves_no_process_and_up_again_needs_no_network_loses_no_row_and_m
     assert playbook("down", variables).returncode == 0
     assert lab.processes() == {}
     assert changes(playbook("down", variables)) == 0
+    said = playbook("status", {"lab_home": str(lab.home)})
+    assert said.returncode != 0
+    assert "Down or not ready yet: database, gateway" in said.stdout
     run = playbook("site", variables, **NO_NETWORK)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     assert rows(lab, answered) == 5
