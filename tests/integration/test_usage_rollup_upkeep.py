@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 from sqlalchemy import text
 
-from litellm_hub import rollup, usage
+from litellm_hub import usage
+from litellm_hub.gateway import rollup
 from tests.support.usage_rollup import (
     NOW,
     RolledUp,

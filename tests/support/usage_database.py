@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from litellm_hub import rollup
+from litellm_hub.gateway import rollup
 from tests.support import usage_truth
 
 ROOT = Path(__file__).resolve().parents[2]
