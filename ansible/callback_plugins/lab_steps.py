@@ -152,8 +152,11 @@ class CallbackModule(AnsibleOwn):
         if role in self.parts and role != self.role:
             number = f"{self.parts.index(role) + 1}/{len(self.parts)}"
             self.begin(f"{self.play:<7} {number:>5}  {WORDS.get(role, role)}", role)
+
+    def v2_runner_on_start(self, host, task):
+        super().v2_runner_on_start(host, task)
         if is_rescue(task):
-            self.errors.clear()
+            self.errors.pop(host.get_name(), None)
 
     def v2_playbook_on_vars_prompt(self, *_arguments, **_options):
         self.end_step()
@@ -174,9 +177,7 @@ class CallbackModule(AnsibleOwn):
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if not ignore_errors:
-            self.errors.setdefault(
-                result.host.get_name(), (result.task.name, self.of_host(result, reason(result.result)))
-            )
+            self.keep_error(result)
         super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_on_unreachable(self, result):
