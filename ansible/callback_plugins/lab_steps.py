@@ -128,8 +128,11 @@ class CallbackModule(AnsibleOwn):
     def v2_playbook_on_task_start(self, task, is_conditional):
         super().v2_playbook_on_task_start(task, is_conditional)
         self.task = "" if task.action.rpartition(".")[2] in ("gather_facts", "validate_argument_spec") else task.name
+
+    def v2_runner_on_start(self, host, task):
+        super().v2_runner_on_start(host, task)
         if is_rescue(task):
-            self.errors.clear()
+            self.errors.pop(host.get_name(), None)
 
     def v2_playbook_on_vars_prompt(self, *_arguments, **_options):
         self.end_step()
@@ -150,9 +153,7 @@ class CallbackModule(AnsibleOwn):
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if not ignore_errors:
-            self.errors.setdefault(
-                result.host.get_name(), (result.task.name, self.of_host(result, reason(result.result)))
-            )
+            self.keep_error(result)
         super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_on_unreachable(self, result):

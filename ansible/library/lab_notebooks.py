@@ -11,7 +11,7 @@ description:
   - A file that somebody changed or removed since it was copied is left alone.
   - All is read and written as the account that owns the folder; its links lead nobody else anywhere.
 options:
-  source: {description: Folder on the controller whose contents are copied; ends in a slash., type: str, required: true}
+  source: {description: Folder whose contents are copied., type: path, required: true}
   path: {description: Where the copies go., type: path, required: true}
   ledger: {description: File that remembers what was copied., type: path, required: true}
 author: GenAI Labs
@@ -88,7 +88,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "source": {"type": "str", "required": True},
+            "source": {"type": "path", "required": True},
             "path": {"type": "path", "required": True},
             "ledger": {"type": "path", "required": True},
         },

@@ -14,7 +14,7 @@ description:
 options:
   folder: {description: Where the environments lie., type: path, required: true}
   name: {description: Name of the environment., type: str, required: true}
-  requirements: {description: "The locked requirements, on the controller.", type: path, required: true}
+  requirements: {description: "The locked requirements, as text.", type: str, required: true}
   python: {description: The interpreter., type: path, required: true}
   uv: {description: The uv executable., type: path, required: true}
 author: GenAI Labs
@@ -54,11 +54,13 @@ def build(module: AnsibleModule, folder: Path, lock: int) -> None:
         lock: Descriptor of the lock's file. uv holds it too, should this process be killed before it.
     """
     params, complete = module.params, False
+    requirements = Path(module.tmpdir) / "requirements.txt"
+    requirements.write_text(params["requirements"])
     shutil.rmtree(folder, ignore_errors=True)
     try:
         for arguments in (
             ["venv", "--quiet", "--python", params["python"], str(folder)],
-            [*SYNC, "--python", f"{folder}/bin/python", params["requirements"]],
+            [*SYNC, "--python", f"{folder}/bin/python", str(requirements)],
         ):
             command = [params["uv"], *arguments]
             code, out, err = module.run_command(command, environ_update=UV, pass_fds=[lock])
@@ -95,7 +97,7 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
-            "requirements": {"type": "path", "required": True},
+            "requirements": {"type": "str", "required": True},
             "python": {"type": "path", "required": True},
             "uv": {"type": "path", "required": True},
         },
@@ -105,7 +107,7 @@ def main() -> None:
     version = python_version(params["python"])
     if version is None:
         module.fail_json(msg=f"lab_python={params['python']!r} does not run. Name a Python 3.11 or newer.")
-    made_of = hashlib.sha256(Path(params["requirements"]).read_bytes() + f"\0{params['python']} {version}".encode())
+    made_of = hashlib.sha256(f"{params['requirements']}\0{params['python']} {version}".encode())
     folder, name = Path(params["folder"]), params["name"]
     environment = folder / f"{name}-{made_of.hexdigest()[:12]}"
     packages = environment / "lib/python{}.{}/site-packages".format(*version)

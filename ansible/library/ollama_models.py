@@ -74,25 +74,15 @@ MARGIN_BYTES = 500 * MEGABYTE
 
 @dataclass
 class Model:
-    """A wanted model, and what was found out about it.
+    """A wanted model, and what was found out about it."""
 
-    Attributes:
-        label: Its name in the catalogue.
-        name: Its name and tag on the server.
-        digest: That on the server, empty where it is not there.
-        whole: Whether the server has all its files.
-        manifest: What is to be brought, empty for nothing.
-        bundled: Whether that comes from files instead of a registry.
-        reason: Why it is not to be had.
-    """
-
-    label: str
-    name: str
-    digest: str = ""
-    whole: bool = False
-    manifest: bytes = b""
-    bundled: bool = False
-    reason: str = ""
+    label: str  # its name in the catalogue
+    name: str  # its name and tag on the server
+    digest: str = ""  # that on the server, empty where it is not there
+    whole: bool = False  # whether the server has all its files
+    manifest: bytes = b""  # what is to be brought, empty for nothing
+    bundled: bool = False  # whether that comes from files instead of a registry
+    reason: str = ""  # why it is not to be had
 
     @property
     def damaged(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -148,6 +149,16 @@ def test_a_second_run_waits_for_the_first_and_for_what_a_killed_one_left(tmp_pat
     files["done"].touch()
     assert "failed=0" in second.communicate(timeout=60)[0]
     assert first.wait(60) == (-signal.SIGKILL if kill else 0)
+
+
+def test_a_lock_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "home/genailabs").mkdir(parents=True)
+    name = hashlib.sha256(f":{Path('/nowhere').resolve()}".encode()).hexdigest()[:16]
+    (tmp_path / "home/genailabs" / f"{name}.lock").symlink_to(tmp_path / "elsewhere")
+    run = start(tmp_path, LOCKED, "-e", "begun=x", "-e", "done=y")
+    assert "No lock can be had" in run.communicate(timeout=60)[0]
+    assert run.returncode != 0
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_given_setting_holds_until_it_is_given_again(tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ def test_a_package_that_would_have_to_be_built_is_refused_and_not_run(tmp_path: 
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text.encode()))
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    (tmp_path / "requirements.txt").write_text(f"eager @ {source.as_uri()} --hash=sha256:{digest}\n")
+    requirements = f"eager @ {source.as_uri()} --hash=sha256:{digest}\n"
     uv = Path(sys.executable).with_name("uv")
     (tmp_path / "venvs").mkdir()
-    places = {"folder": str(tmp_path / "venvs"), "requirements": str(tmp_path / "requirements.txt"), "uv": str(uv)}
+    places = {"folder": str(tmp_path / "venvs"), "requirements": requirements, "uv": str(uv)}
     made = run_module("lab_venv", places | {"name": "eager", "python": sys.executable})
     assert made["failed"]
     assert "eager" in made["msg"]
@@ -45,8 +45,7 @@ def test_what_outlives_a_killed_run_is_waited_for_and_its_folder_made_anew(tmp_p
     uv.write_text(SLOW_UV.format(tmp_path))
     uv.chmod(0o755)
     os.mkfifo(gate)
-    (tmp_path / "requirements.txt").touch()
-    places = {"folder": str(tmp_path), "requirements": str(tmp_path / "requirements.txt"), "uv": str(uv)}
+    places = {"folder": str(tmp_path), "requirements": "", "uv": str(uv)}
     arguments = places | {"name": "slow", "python": sys.executable}
     with start_module("lab_venv", arguments) as first:
         wait_until(lambda: log.exists() and "pip" in log.read_text(), 20, "the first build is under way")
