@@ -222,6 +222,8 @@ class Preflight:
         wanted = self.settings["hub_images"]
         if wanted != "auto":
             source, reason = wanted, "chosen by hub_images"
+        elif self.root and answering["PyPI"]:
+            source, reason = "build", "from packages: their query engine serves the services' account alone"
         elif answering[REGISTRY]:
             source, reason = "pull", "the image registries answer"
         else:
