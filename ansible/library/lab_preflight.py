@@ -148,6 +148,11 @@ class Preflight:
         source = self.choose(
             "images",
             "hub_images",
+            (
+                self.root and answering["PyPI"],
+                "build",
+                "from packages: their query engine serves the services' account alone",
+            ),
             (answering[REGISTRY], "pull", "the image registries answer"),
             (True, "build", "no image registry answers: from Debian's and Python's packages"),
         )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from ansible.module_utils import lab_peer
 from tests.conftest import lab_variables
 from tests.hosts.machine import docker, engine_answers
 from tests.hosts.moving import KEYS, ROWS, Moving
+from tests.lifecycle.test_security import listening, sockets_of
 from tests.support.lab import changes, playbook
 from tests.support.neighbour import neighbour
 
@@ -65,6 +68,15 @@ def test_both_ports_of_the_hub_are_the_services_accounts(moving: Moving) -> None
     services = pwd.getpwnam("genailab").pw_uid
     for name in ("hub", "postgres"):
         assert {found.uid for found in lab_peer.listeners(int(moving.variables[f"{name}_port"]))} == {services}
+
+
+def test_the_query_engine_in_the_container_serves_its_own_account_only(moving: Moving) -> None:
+    sockets = listening()
+    [engine] = [pid for pid, command in moving.lab.processes().items() if "prisma-query-engine" in command]
+    [port] = {sockets[inode][1] for inode in sockets_of(engine) if inode in sockets}
+    status = urllib.request.Request(f"http://127.0.0.1:{port}/status")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(status, timeout=10)
 
 
 def test_an_open_lab_shows_its_neighbours_the_hub_and_jupyterlab_alone(moving: Moving) -> None:

@@ -22,6 +22,7 @@ from tests.support.registry import registry
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not engine_answers(), reason="needs root, a Docker engine and debootstrap"
 )
+ONE_IMAGE = "{{ {'pull': images_pulled, 'build': images_built}[preflight_images].gateway }}"
 RECIPE = "ARG BASE\nFROM ${BASE} AS gateway\nCOPY litellm_hub/content /content\n"
 
 
@@ -43,8 +44,7 @@ class Role:
             "lab_home": str(self.folder),
             "lab_source": str(self.folder / "source"),
             "images_inputs": {"gateway": ["litellm_hub/deploy/Dockerfile", "litellm_hub/content"], "database": []},
-            "images_names": "{{ {'gateway': (images_pulled if preflight_images == 'pull' "
-            "else images_built).gateway} }}",
+            "images_names": {"gateway": ONE_IMAGE},
             "images_base": self.base,
             "hub_gateway_image": "unused:1",
             "hub_gateway_digest": "",
