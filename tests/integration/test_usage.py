@@ -214,7 +214,7 @@ def test_the_self_test_counts_only_when_asked_for(log: Engine) -> None:
 
 def test_the_wrong_key_of_the_self_test_is_left_out(empty: Database) -> None:
     key = "sk-not-a-key-of-this-lab"
-    assert key in (ROOT / "ansible/roles/smoke/tasks/run.yml").read_text(), "the self-test uses another wrong key now"
+    assert key in (ROOT / "ansible/roles/smoke/tasks/start.yml").read_text(), "the self-test uses another wrong key now"
     insert = (
         'INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, "startTime", "endTime", status)'
         f" VALUES ('refused', 'acompletion', encode(sha256('{key}'), 'hex'), now(), now(), 'failure')"
