@@ -128,7 +128,11 @@ def start(conf: str) -> xmlrpc.client.ServerProxy:
 
 def apply(conf: str, *names: str) -> None:
     """Run what is new, restart what changed, stop what is gone; then start the named services that are down."""
-    supervisor = (connect(conf) or start(conf)).supervisor
+    rpc = connect(conf)
+    if rpc is None:
+        rpc = start(conf)
+        print("supervisord")
+    supervisor = rpc.supervisor
     [[added, changed, removed]] = supervisor.reloadConfig()
     for name in (*changed, *removed):
         supervisor.stopProcessGroup(name)
