@@ -74,7 +74,7 @@ def test_an_unplugged_package_index_is_named_with_the_remedy(lab: Lab, lab_folde
         assert "PyPI does not answer" in words
         assert "UV_DEFAULT_INDEX" in words
         assert "nothing that runs was touched" in words
-        assert not list(home.glob("venvs/*")), "nothing is left half-made"
+        assert not list(home.glob("venvs/[!.]*")), "nothing is left half-made"
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
