@@ -11,7 +11,11 @@ from tests.hosts.test_runtime_unit import words
 @pytest.mark.parametrize(
     ("runtime", "file", "remedy"),
     [
-        ("ollama", "/usr/bin/zstd", "needs the program zstd, which is not here. Install it, on Debian and Ubuntu"),
+        (
+            "ollama",
+            "/usr/bin/zstd",
+            "needs the program zstd for its archive, which is not here. Install it, on Debian and Ubuntu",
+        ),
         (
             "llama_cpp",
             "/usr/lib/*/libgomp.so.1*",

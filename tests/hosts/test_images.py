@@ -36,7 +36,8 @@ class Role:
     def write(self, content: str, recipe: str = RECIPE) -> None:
         hub = self.folder / "source/litellm_hub"
         hub.mkdir(parents=True, exist_ok=True)
-        (hub / "Dockerfile").write_text(recipe)
+        (hub / "deploy").mkdir(exist_ok=True)
+        (hub / "deploy/Dockerfile").write_text(recipe)
         (hub / "content").write_text(content)
 
     def run(self, *, expect: int = 0, path: str = "", **variables: object) -> subprocess.CompletedProcess[str]:
