@@ -10,12 +10,12 @@ from pathlib import Path
 
 from litellm_hub.gateway import start
 
-HUB = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
 
 
 def migrate() -> None:
     """Bring the database to the gateway's and the lab's schema; ends the process when that fails."""
-    command = [sys.executable, HUB / "engine" / "migrate.py", "--retry", "--lab-migrations", HUB / "migrations"]
+    command = [sys.executable, HERE / "engine/migrate.py", "--retry", "--lab-migrations", HERE / "migrations"]
     code = subprocess.run(command, check=False).returncode
     if code != 0:
         sys.exit(code)
