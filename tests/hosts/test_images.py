@@ -106,7 +106,7 @@ def test_a_package_that_does_not_come_is_asked_for_again(role: Role) -> None:
     mirror = role.folder / "mirror"
     mirror.write_text("2\n")  # failures
     program = ROOT / "tests/doubles/debootstrap/debootstrap"
-    found = {"debootstrap": str(program), "version": "1", "compose": "1", "buildx": "1"}
+    found = {"cli": "docker", "debootstrap": str(program), "version": "1", "compose": "1", "buildx": "1"}
     role.run(
         images_base=f"{role.base}-fresh",
         images_debian_mirror=str(mirror),

@@ -55,6 +55,7 @@ class Site:
         playbook = playbook or Path(f"{ROLES}.yml")
         settings = {
             "lab_home": str(self.home),
+            "lab_source": str(ROOT),
             "runtime_port": self.port,
             "lab_models": ENTRIES,
             "role_test_python": service_python(),
