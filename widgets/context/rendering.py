@@ -13,6 +13,8 @@ from widgets.context.masking import MASK, looks_secret
 
 _TRUSTED = {"datetime", "decimal", "numpy", "pandas"}  # whose objects' texts are fit for a table
 _SHORT = 40
+_WHOLE = 2.0**53  # up to here a float holds each whole number
+_LINES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\f": "\\f"})
 
 
 def clip(text: str, limit: int) -> str:
@@ -42,16 +44,28 @@ def safe_repr(value: object, limit: int = 200) -> str:
 
 
 def cell(value: object, limit: int) -> str:
-    """Return a value as the cell of a table: one line, at most `limit` characters, texts without quotes."""
+    """Return a value as the cell of a table: one line, texts without quotes.
+
+    Args:
+        value: Anything.
+        limit: Most characters of a text; numbers and dates are never cut, since half a number is another one.
+    """
     kind = type(value)
-    if kind is float:
-        return f"{value:.6g}"
-    if kind is str:
-        text = value[: limit * 4]  # type: ignore[index]
+    if issubclass(kind, float) and (kind is float or kind.__module__ == "numpy"):
+        return number(float(value))  # type: ignore[arg-type]
+    if kind is int or kind.__module__.partition(".")[0] in _TRUSTED:
+        text, limit = str(value), max(limit, _SHORT)
+    elif kind is str:
+        text = value[: limit + 1].encode("utf-8", "replace").decode("utf-8")  # type: ignore[index]
     else:
-        text = str(value) if kind.__module__.partition(".")[0] in _TRUSTED else safe_repr(value, limit * 2)
-    text = " ".join(text.split())
+        text = " ".join(safe_repr(value, limit * 2).split())
+    text = text.translate(_LINES)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def number(value: float) -> str:
+    """Return a float with all its digits and no more, a whole one without a point."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) <= _WHOLE else repr(value)
 
 
 def outline(value: object, *, items: int, depth: int, width: int) -> str:

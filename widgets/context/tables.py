@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from litellm_hub.client.tokens import estimate_tokens
 from widgets.context.masking import MASK, looks_secret
-from widgets.context.rendering import cell
+from widgets.context.rendering import cell, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 10_000  # the longest table whose statistics are exact
 MOST_COLUMNS = 100
 _SEED = 0
+_DIGITS = 12  # of calculated figures: what follows is noise of the calculation
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Table:
     Attributes:
         kind: What it is, for people.
         rows: Number of rows.
+        above: What the names of the columns are, each level of them; empty where nobody said.
         names: Names of the columns.
         types: Types of the columns, as many.
         take: Gives the rows at some positions, and the first so many columns, as a pandas frame.
@@ -42,6 +44,7 @@ class Table:
 
     kind: str
     rows: int
+    above: Sequence[object]
     names: Sequence[object]
     types: Sequence[object]
     take: Callable[[list[int], int], pd.DataFrame]
@@ -81,7 +84,9 @@ def as_table(value: Any) -> Table | None:
         frame, kind = pandas.DataFrame(value), "DataFrame"  # without what a subclass may do
     else:
         return None
-    return Table(kind, len(frame), list(frame.columns), list(frame.dtypes), lambda rows, most: frame.iloc[rows, :most])
+    above = [name for name in frame.columns.names if name is not None]
+    names, types = list(frame.columns), list(frame.dtypes)
+    return Table(kind, len(frame), above, names, types, lambda rows, most: frame.iloc[rows, :most])
 
 
 def describe_table(table: Table, token_limit: int) -> str:
@@ -99,7 +104,8 @@ def describe_table(table: Table, token_limit: int) -> str:
         columns = [column.line(detail.values) for column in facts]
         if shown < len(table.names):
             columns.append(f"- … {len(table.names) - shown:,} more columns")
-        heading = "Columns" if exact else f"Columns (statistics from a random sample of {SAMPLE_ROWS:,} rows)"
+        heading = "Columns" + (f" by {', '.join(cell(name, 60) for name in table.above)}" if table.above else "")
+        heading += "" if exact else f" (statistics from a random sample of {SAMPLE_ROWS:,} rows)"
         text = "\n".join([table.summary, f"{heading}:", *columns, *_rows(table, shown, detail)])
         if estimate_tokens(text) <= token_limit:
             return text
@@ -132,10 +138,19 @@ class _Column:
 
 def _facts(table: Table, shown: int, exact: bool) -> list[_Column]:
     sample = table.take(_positions(table.rows, SAMPLE_ROWS), shown)
+    levels = [(cell(name, 60), sample.index.get_level_values(level)) for level, name in _levels(sample)]
     return [
-        _column(cell(table.names[place], 60), cell(str(table.types[place]), 40), sample.iloc[:, place], exact)
-        for place in range(shown)
+        *(_column(name, f"index, {values.dtype}", values.to_series(), exact) for name, values in levels),
+        *(
+            _column(cell(table.names[place], 60), cell(str(table.types[place]), 40), sample.iloc[:, place], exact)
+            for place in range(shown)
+        ),
     ]
+
+
+def _levels(frame: pd.DataFrame) -> list[tuple[int, object]]:
+    """Return position and name of each named level of the index."""
+    return [(level, name) for level, name in enumerate(frame.index.names) if name is not None]
 
 
 def _column(name: str, kind_of_values: str, values: pd.Series[Any], exact: bool) -> _Column:
@@ -151,8 +166,9 @@ def _column(name: str, kind_of_values: str, values: pd.Series[Any], exact: bool)
         return column
     if kind in "iuf":
         numbers = present.astype(float)
-        figures = {"min": numbers.min(), "median": numbers.median(), "mean": numbers.mean(), "max": numbers.max()}
-        column.figures = [f"{label} {figure:.6g}" for label, figure in figures.items()]
+        middle, mean = (number(float(f"{figure:.{_DIGITS}g}")) for figure in (numbers.median(), numbers.mean()))
+        column.figures = [f"min {cell(present.min(), 40)}", f"median {middle}", f"mean {mean}"]
+        column.figures.append(f"max {cell(present.max(), 40)}")
     elif kind in "mM":
         column.figures = [f"{present.min()} to {present.max()}"]
     elif kind == "O" and not all(type(value) is str for value in present):
@@ -160,6 +176,7 @@ def _column(name: str, kind_of_values: str, values: pd.Series[Any], exact: bool)
         column.figures = [f"objects: {', '.join(sorted({type(value).__name__ for value in present})[:5])}"]
     else:
         counts = present.value_counts()
+        counts = counts[counts > 0]  # of a categorical, those in use
         column.figures = [f"{'' if exact else 'at least '}{len(counts):,} distinct"]
         column.frequent = [f"{cell(value, 30)} ({count:,})" for value, count in counts.iloc[:5].items()]
     return column
@@ -175,19 +192,22 @@ def _rows(table: Table, shown: int, detail: _Detail) -> list[str]:
     secret = [looks_secret(name) for name in names]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["", *names])
-    columns = [frame.iloc[:, place].tolist() for place in range(shown)]
-    for place, label in enumerate(frame.index):
-        values = (
-            MASK if hidden else _cell(column[place], detail.width)
-            for column, hidden in zip(columns, secret, strict=True)
-        )
-        writer.writerow([cell(label, detail.width), *values])
+    columns = [list(frame.iloc[:, place].array) for place in range(shown)]
+    for level, name in reversed(list(enumerate(frame.index.names))):
+        names.insert(0, "" if name is None else cell(name, detail.width))
+        secret.insert(0, looks_secret(names[0]))
+        columns.insert(0, list(frame.index.get_level_values(level).array))
+    writer.writerow(names)
+    for values in zip(*columns, strict=True):
+        shown_values = zip(values, secret, strict=True)
+        writer.writerow(MASK if hidden else _cell(value, detail.width) for value, hidden in shown_values)
     kind = f"First {len(first)} rows" + (f" and {len(others)} random ones" if others else "")
     return [f"{kind if others or len(first) < table.rows else 'All rows'} as CSV:", out.getvalue().rstrip("\n")]
 
 
 def _cell(value: Any, width: int) -> str:
-    pandas = sys.modules["pandas"]
-    missing = value is None or value is pandas.NA or value is pandas.NaT or (type(value) is float and math.isnan(value))
+    pandas, numpy = sys.modules["pandas"], sys.modules["numpy"]
+    missing = value is None or value is pandas.NA or value is pandas.NaT
+    if not missing and issubclass(type(value), float | numpy.floating):
+        missing = math.isnan(value)
     return "" if missing else cell(value, width)

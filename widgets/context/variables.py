@@ -7,6 +7,7 @@ and what looks secret is masked, see `widgets.context.masking`.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,14 @@ from typing import Any
 
 from litellm_hub.client.tokens import clip_to_tokens, estimate_tokens
 from widgets.context.masking import MASK, looks_secret, mask_text
-from widgets.context.rendering import outline, safe_repr, size
+from widgets.context.rendering import cell, outline, safe_repr, size
 from widgets.context.tables import as_table, describe_table
 from widgets.storage.document import Attached
 
 TOKEN_LIMIT = 1000
 MOST_CANDIDATES = 50
+_FENCE = "~~~~"
+_LONGEST_FENCE = 40
 
 # Names that IPython itself puts into the user's namespace.
 _IPYTHON = {"In", "Out", "exit", "quit", "get_ipython", "open", "display"}
@@ -113,9 +116,11 @@ def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: i
 
 def describe(name: str, value: Any, token_limit: int) -> str:
     """Return what a model is told about a variable, in at most `token_limit` tokens."""
-    opening, closing = f"The notebook's variable `{name}`:\n~~~~\n", "\n~~~~"
-    room = token_limit - estimate_tokens(opening + closing)
-    body = describe_value(name, value, room).rstrip("\n").replace("~~~~", "~~~")
+    room = token_limit - estimate_tokens(_opening(name, _FENCE) + _FENCE)
+    body = describe_value(name, value, room).rstrip("\n")
+    body = re.sub(f"~{{{_LONGEST_FENCE},}}", "~" * (_LONGEST_FENCE - 1), body)
+    fence = max([_FENCE, *(f"{found}~" for found in re.findall("~+", body))], key=len)  # longer than any within
+    opening, closing = _opening(name, fence), f"\n{fence}"
     if MASK in body:
         closing = f"\n({MASK} stands for what looks like a secret.){closing}"
     room = token_limit - estimate_tokens(opening + closing)
@@ -124,13 +129,18 @@ def describe(name: str, value: Any, token_limit: int) -> str:
     return text
 
 
+def _opening(name: str, fence: str) -> str:
+    return f"The notebook's variable `{name}`:\n{fence}\n"
+
+
 def describe_value(name: str, value: Any, room: int) -> str:
     """Return a description that is cut to about `room` tokens where that takes thought, what looks secret masked."""
     body = _body(name, value, room)
     # No more than this is ever shown; a secret that the cut would leave without its end goes with its line.
     if len(body) > (most := 40 * room + 1000):
         body = body[:most].rpartition("\n")[0] or body[:most]
-    return mask_text(body)
+    # Half a surrogate pair, as in names of files that are not UTF-8, can be neither saved nor sent.
+    return mask_text(body.encode("utf-8", "replace").decode("utf-8"))
 
 
 def kind_of(value: Any) -> str:
@@ -219,9 +229,10 @@ def _describe_array(name: str, value: Any) -> str:
         if plain.size > 10_000:
             some = plain[tuple(chosen.integers(0, side, 10_000) for side in plain.shape)]
             lines.append("Figures from 10,000 random elements:")
-        lines.append(f"min {np.nanmin(some):.6g}, mean {np.nanmean(some):.6g}, max {np.nanmax(some):.6g}")
+        least, mean, most = (cell(figure, 40) for figure in (np.nanmin(some), np.nanmean(some), np.nanmax(some)))
+        lines.append(f"min {least}, mean {mean}, max {most}")
     if plain.dtype.kind != "O":
-        lines.append(np.array2string(plain, threshold=60, edgeitems=3, precision=6))
+        lines.append(np.array2string(plain, threshold=60, edgeitems=3, floatmode="unique"))
     return "\n".join(lines)
 
 

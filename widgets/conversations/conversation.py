@@ -8,6 +8,7 @@ replay. So every view shows the same, however the answer was cut into pieces and
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -284,7 +285,11 @@ class Conversation:
     def encode(self) -> bytes:
         """Return the document as JSON."""
         with self._lock:
-            return msgspec.json.encode(self._document())
+            document = self._document()
+            try:
+                return msgspec.json.encode(document)
+            except UnicodeEncodeError:  # half a surrogate pair, which no file takes
+                return json.dumps(_plain(document), ensure_ascii=False).encode("utf-8", "replace")
 
     def _ask(self, parent: str | None, text: str, model: str, attachments: list[Attached], system_prompt: str) -> str:
         before = list(self._tree.path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,8 @@ from widgets.storage.store import Item, Store, StoreError
 
 INTERVAL = 0.8  # seconds between two savings of an answer that grows
 PATIENCE = 5.0  # seconds until the next attempt after a failed one
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +293,11 @@ class Library:
                 if opened.lock is None:
                     opened.lock = self.store.lock(opened.id)
                 self.store.write(opened.id, opened.conversation.encode())
-            except StoreError as error:
+            except Exception as error:  # a saver that ends tells nobody, and nothing would be saved any more
                 opened.changed = True
+                if not isinstance(error, StoreError):
+                    log.exception("A conversation could not be saved.")
+                    error = StoreError(f"The panel failed while it saved: {error!r}.", "The kernel's log has more.")
                 opened.set_saving(Saving("failed", error.reason, error.remedy))
                 return False
             finally:

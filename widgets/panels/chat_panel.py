@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from widgets.tools.tool import Tool
 
 
+FIRST_CHECK_S = 10.0  # longest wait for the hub's first word
+
+
 class ChatPanel(HubPanel):
     """A panel to chat with the models of the hub.
 
@@ -131,7 +134,9 @@ class ChatPanel(HubPanel):
         return self._session.conversation.busy
 
     def ask(self, text: str, attachments: Sequence[str] = ()) -> AnswerHandle:
-        """Send a prompt. Returns at once; the answer streams into the panel. `await` what it returns for the end.
+        """Send a prompt. The answer streams into the panel; `await` what this returns for its end.
+
+        Returns at once, except where the hub has not yet said which models there are, right after the panel was made.
 
         Args:
             text: The prompt.
@@ -141,6 +146,8 @@ class ChatPanel(HubPanel):
             ValueError: The prompt is blank.
             RuntimeError: The last answer is still being written.
         """
+        if not self.model:
+            self._checked.wait(FIRST_CHECK_S)
         return self._session.ask(text, attachments)
 
     def regenerate(self, node_id: str) -> AnswerHandle:

@@ -26,6 +26,7 @@ class HubPanel(MessagePanel):
     def __init__(self, client: HubClient, **traits: Any) -> None:
         self._client = client
         self._check_lock = threading.Lock()
+        self._checked = threading.Event()
         super().__init__(**traits)
         self._handlers["refresh"] = lambda _: self.refresh()
 
@@ -42,6 +43,7 @@ class HubPanel(MessagePanel):
                 self.models = list(found.models)
             self._take_status(found)
             self.status = {"state": found.state.value, "reason": found.reason, "remedy": found.remedy}
+            self._checked.set()
 
     def _take_status(self, found: HubStatus) -> None:
         """Hook: what else a panel does with the hub's status. Runs before the status is shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
 import string
@@ -139,6 +140,40 @@ def test_any_values_share_the_tokens(some: list[Any], limit: int) -> None:
     "".join(each.text for each in found).encode()
 
 
+COLUMNS = {
+    "float": st.floats(),
+    "whole": st.integers(-(2**63), 2**63 - 1),
+    "id": st.none() | st.integers(0, 2**53).map(float),
+    "text": st.text(string.ascii_letters + string.digits + " ~,;\"'ä|…", max_size=40),
+    "when": st.datetimes(pd.Timestamp("1700-01-01").to_pydatetime(), pd.Timestamp("2200-01-01").to_pydatetime()),
+    "kind": st.sampled_from("abc"),
+}
+
+
+@settings(max_examples=60)
+@given(st.lists(st.fixed_dictionaries(COLUMNS), min_size=1, max_size=10))
+def test_every_value_that_is_shown_is_the_frames(rows: list[dict[str, Any]]) -> None:
+    held = pd.DataFrame(rows).astype({"kind": pd.CategoricalDtype(list("abcd"))}).set_index("whole")
+    text = one(held, limit=5000).text
+    fence = text.splitlines()[1]
+    body = text.partition(f"{fence}\n")[2].removesuffix(f"\n{fence}")
+    read = list(csv.DictReader(body.partition("All rows as CSV:\n")[2].splitlines()))
+    assert len(read) == len(rows)
+    for shown, (whole, *values) in zip(read, held.itertuples(), strict=True):
+        assert int(shown["whole"]) == whole
+        for column, value in zip(held.columns, values, strict=True):
+            if pd.isna(value):
+                assert shown[column] == ""
+            elif isinstance(value, float):
+                assert float(shown[column]) == value
+            else:
+                assert shown[column] == str(value)
+    line = next(line for line in body.splitlines() if line.startswith("- id: "))
+    if (ids := held["id"].dropna()).size:
+        assert f"min {ids.min():.0f}," in line
+        assert line.endswith(f"max {ids.max():.0f}")
+
+
 def test_small_variables_leave_their_share_to_large_ones() -> None:
     namespace = {"n": 1, "text": "word " * 5000}
     small, large = attach(["n", "text"], namespace, token_limit=1000)
@@ -180,7 +215,19 @@ def test_a_name_is_attached_once_and_an_unknown_one_refused() -> None:
         (helper, "def helper(a: int) -> int:"),
         (len, "len(obj, /)"),
         (math, "A module cannot be sent as text"),
-        ("line\n~~~~\nend", "line\n~~~\nend"),
+        ("line\n~~~~\nend", "`x`:\n~~~~~\nline\n~~~~\nend\n~~~~~"),
+        ("file\udce4name", "file?name"),
+        (pd.DataFrame({"c": pd.Categorical(["a"], ["a", "b"])}), "1 distinct, most frequent: a (1)\n"),
+        (pd.DataFrame({"id": [10000001, 10000002, None]}), "min 10000001, median 10000001.5, mean 10000001.5, max"),
+        (pd.DataFrame({"id": [2**63 - 1, 5]}), f"max {2**63 - 1}\n"),
+        (pd.DataFrame({"f": np.array([0.1], "float32")}), "CSV:\n,f\n0,0.1\n"),
+        (pd.DataFrame({"t": ["a\n  b"]}), "0,a\\n  b\n"),
+        (pd.DataFrame({"g": ["x"], "v": [1]}).groupby("g").sum(), "- g: index, str, 1 distinct"),
+        (pd.DataFrame({"g": ["x"], "v": [1]}).groupby("g").sum(), "CSV:\ng,v\nx,1\n"),
+        (pd.DataFrame({"r": ["x"], "y": [2024], "v": [1]}).pivot(index="r", columns="y", values="v"), "Columns by y:"),
+        (pd.DataFrame({"r": ["x"], "y": [2024], "v": [1]}).set_index(["r", "y"]), "CSV:\nr,y,v\nx,2024,1\n"),
+        (pd.DataFrame({"v": [1]}, index=pd.Index(["sk-verysecretindeed"], name="api_key")), "[masked],1\n"),
+        (np.array([10000001.5]), "min 10000001.5, mean 10000001.5, max 10000001.5\n[10000001.5]"),
         (3.25, "float: 3.25"),
     ],
 )

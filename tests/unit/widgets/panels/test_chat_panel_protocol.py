@@ -23,6 +23,12 @@ def test_the_panel_finds_models_and_chooses_the_first(panel: Recorded) -> None:
     assert panel.status["reason"] == "Connected, 1 model."
 
 
+def test_a_prompt_right_after_the_panel_was_made_is_answered(hub: ScriptedHub, folder: Path) -> None:
+    panel = Recorded(base_url=hub.url, api_key="sk-test")
+    assert panel.ask("Hello").wait(10).text == "Hello"
+    panel.close()
+
+
 def test_an_answer_streams_and_brings_its_figures(panel: Recorded, hub: ScriptedHub) -> None:
     hub.reply = lambda body: Reply(answer_lines(["a", "b", "c"]), pause=0.02)
     panel.sent.clear()

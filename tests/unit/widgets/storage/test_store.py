@@ -16,7 +16,7 @@ import pytest
 from tests.unit.widgets.conftest import wait_for
 from widgets.conversations.conversation import Conversation
 from widgets.conversations.library import INTERVAL, Library
-from widgets.storage.document import Ending, State, parse
+from widgets.storage.document import Attached, Call, Ending, State, parse
 from widgets.storage.store import Store, StoreError
 
 ROOT = Path(__file__).parents[4]
@@ -232,6 +232,34 @@ def test_a_full_disk_is_said_and_what_was_said_is_saved_once_there_is_room(
     wait_for(lambda: session.saving.state == "saved")
     assert len(saved(folder, session.id).entries()) == 4
     assert told == ["failed", "saved"]
+
+
+def test_a_saver_outlives_what_nobody_thought_of(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("widgets.conversations.library.PATIENCE", 0.05)
+    session = library.new()
+    with monkeypatch.context() as broken:
+        broken.setattr("msgspec.json.encode", lambda _: 1 / 0)
+        say(session.conversation, "Hello", "Hi")
+        wait_for(lambda: session.saving.state == "failed")
+        assert "ZeroDivisionError" in session.saving.reason
+    wait_for(lambda: session.saving.state == "saved")
+    assert len(saved(folder, session.id).entries()) == 2
+
+
+@pytest.mark.parametrize("text", ["file\udce4name \ud83d", "\0", "x" * 10_000_000], ids=["surrogates", "nul", "long"])
+def test_any_text_is_saved(library: Library, folder: Path, text: str) -> None:
+    session = library.new()
+    attached = Attached(name="s", kind="str", text=text, tokens=1)
+    answer = session.conversation.ask(f"Hello {text}", "m", [attached])
+    session.conversation.set_call(answer, Call(id="1", name="f", arguments=text, result=text, round=0, at=0))
+    session.conversation.add(answer, text)
+    session.conversation.end(answer, Ending(State.DONE))
+    library.flush()
+    assert session.saving.state == "saved"
+    kept = text.encode("utf-8", "replace").decode()
+    assert saved(folder, session.id).entries()[-1]["text"] == kept
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
