@@ -8,7 +8,7 @@ const LINES = [
   "", "", "", "word", "two words  ", "Foo", "---", "===", "-", "- ", "- item", "- [ ] to do", "* other", "1. one", "2", "2. two", "10) ten",
   "   indented", "    code", "\tcode", "  - nested", "     more", "> quote", "> - in quote", "lazy", "# H", "## H `c`", "#", "***", "* * *",
   "```", "```python", "~~~", "````", "  ```", "x = 1  # `a`", "`a` $b$", "| a | b |", "|---|:-:|", "| c", "a | b", "-|-",
-  "<div>", "</div>", "<details>", "<!-- c", "-->", "<b>x", "<script>", "</script>", "<pre>", "</pre>", "<br>",
+  "<div>", "</div>", "<details>", "<!-- c", "-->", "<b>x", "<script>", "</script>", "<pre>", "</pre>", "<br>", "<user>", "a<b and c>d", "</kbd> <kbd>k</kbd>", "| $|a|$ | b |", "3~5", "\u6ce8**\u610f\uff09**\u3067",
   "[a]: http://x.org/y", "[a]: <u", "[b]:", "  http://z.org 'title", "more'", "see [a] and [b][a]", "![i](http://x.org/i.png)", "[t](http://x.org \"t\")",
   "$$", "$$x$$", "$$ y", "\\[", "z \\]", "\\(q\\)", "$5 and $6", "$a_1 + b$", "- c", "+ d", "= e", "**bold", "end**", "*a _b* c_", "\\", "&amp; &lt;", "https://auto.org/x_y_", "é🌊",
 ];

@@ -63,6 +63,51 @@ describe("Markdown", () => {
   });
 });
 
+describe("what a model meant as text", () => {
+  const shown = (text) => nodeOf(text).textContent.trim();
+
+  test.each([
+    "ssh <user>@<host> -p <port>",
+    "Map<String, List<T>> and vector<int>",
+    "<MyComponent prop={x}>",
+    "a<b and c>d",
+    "see <!-- a note --> here",
+    "<!-- a note on a line of its own -->",
+    "<?php echo 1 ?>",
+    "<thinking>",
+    "The <b> tag makes text bold.",
+    "A </kbd> alone",
+    "if x <y then",
+    "3~5 minutes and 10~20",
+    "<![CDATA[ x ]]>",
+  ])("%j is shown whole", (text) => {
+    expect(shown(text)).toBe(text);
+  });
+
+  test("a block that begins with a placeholder is Markdown", () => {
+    const node = nodeOf("<answer>\n**yes**\n</answer>");
+    expect(node.querySelector("strong").textContent).toBe("yes");
+    expect(node.textContent).toContain("<answer>");
+  });
+
+  test.each([
+    ["Press <kbd>Ctrl</kbd> and x<sub>2</sub>", "kbd, sub", 2],
+    ["| a |\n|---|\n| x<br>y |", "td br", 1],
+    ["<details><summary>More</summary>text</details>", "details summary", 1],
+    ["~~gone~~", "del", 1],
+    ["\u6ce8\u610f**\u6ce8\u610f\uff08\u91cd\u8981\uff09**\u3067\u3059\u3002", "strong", 1],
+    ["**\u300c\u5f15\u7528\u300d**\u306f", "strong", 1],
+    ["Roses are red,\nviolets are blue", "br", 1],
+  ])("%j is markup", (text, selector, count) => {
+    expect(nodeOf(text).querySelectorAll(selector).length).toBe(count);
+    expect(shown(text)).not.toMatch(/[<*~]/);
+  });
+
+  test("code within a line keeps what it says", () => {
+    expect(nodeOf("<code>a < b && c</code> and `<b>`").textContent.trim()).toBe("a < b && c and <b>");
+  });
+});
+
 describe("formulas", () => {
   const drawn = (text) => {
     const formulas = plainFormulas();
@@ -80,6 +125,7 @@ describe("formulas", () => {
     ["inline $$a$$ here", 1],
     ["| $a$ | b |\n|---|---|\n| $c$ | d |", 2],
     ["1. $a$\n2. $b$", 2],
+    ["| $|x|$ | b |\n|---|---|\n| $|c|$ | $P(A|B)$ |", 3],
     ["$a * b$ and $c * d$", 2],
     ["$$\n\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}\n$$", 1],
     ["costs $5 and $6", 0],

@@ -1,5 +1,6 @@
 // Markdown with formulas: marked's lexer and two additions, $…$ and its kin within a line and in blocks of their own.
-import { Lexer, Marked, Parser } from "marked";
+import { Lexer, Marked, Parser, Tokenizer } from "marked";
+import { beginsWithMarkup, pair, visible } from "./tags.js";
 
 // A dollar sign is more often money than mathematics. So, as in pandoc: no space after the opening one and none before
 // the closing one, and no letter or digit after that. Lengths are bounded, or unclosed formulas would cost their square.
@@ -65,8 +66,14 @@ function slot(content, tag = "span") {
   return `<${tag} data-slot="${SECRET}-${slots.length - 1}"></${tag}>`;
 }
 
+const CJK = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u303f\uff00-\uffef]/u;
+const EMPHASIS = /^(\*\*|\*)(?![\s*])([^*\n`]*[^\s*`])\1(?!\*)/;
+const TABLE = /^[^\n]*\|[^\n]*\n[ \t|:-]+(?:\n|$)/;
+const usual = Tokenizer.prototype;
+
 const marked = new Marked({
   gfm: true,
+  breaks: true, // models write verses, addresses and lists of keys line by line, and do not wrap their text
   extensions: [inlineMath, blockMath],
   hooks: { emStrongMask: (source) => source.replace(MASKED, (formula) => "a".repeat(formula.length)) },
   tokenizer: {
@@ -75,9 +82,36 @@ const marked = new Marked({
       const heading = this.rules.block.lheading.exec(source);
       return heading && INTERRUPTS.test(heading[0]) ? undefined : false; // false: as usual
     },
+    html: (source) => (beginsWithMarkup(source) ? false : undefined),
+    tag(source) {
+      const token = usual.tag.call(this, source);
+      this.lexer.state.inRawBlock = false; // text after <code> is text too
+      return token;
+    },
+    del: (source) => (source.startsWith("~~") ? false : undefined), // a single one is "about", or between two numbers
+    // The rules for emphasis look for blanks, which Chinese and Japanese do not write around brackets and full stops.
+    emStrong(source, masked, previous) {
+      const token = usual.emStrong.call(this, source, masked, previous);
+      const [raw, mark, text] = (!token && EMPHASIS.exec(source)) || [];
+      if (!raw || !CJK.test(`${previous}${text[0]}${text.at(-1)}${source[raw.length] ?? ""}`)) return token;
+      return { type: mark === "*" ? "em" : "strong", raw, text, tokens: this.lexer.inlineTokens(text) };
+    },
+    // A bar in a formula ends no cell.
+    table(source) {
+      if (!TABLE.test(source)) return undefined;
+      const lines = source.split(BLANK_LINE, 1)[0];
+      const told = lines.replace(MASKED, (formula) => formula.replace(/(?<!\\)\|/g, "\\|"));
+      if (told === lines) return false;
+      const token = usual.table.call(this, told);
+      if (!token) return undefined;
+      const count = token.raw.split("\n").length;
+      const raw = lines.split("\n").slice(0, count).join("\n");
+      return { ...token, raw: token.raw.endsWith("\n") ? `${lines.split("\n").slice(0, count - 1).join("\n")}\n` : raw };
+    },
   },
   renderer: {
     code: ({ text, lang }) => slot({ kind: "code", text, language: (lang ?? "").trim().split(/[\s{,]/)[0] }, "pre"),
+    html: visible,
     checkbox: ({ checked }) => slot({ kind: "checkbox", checked }),
   },
 });
@@ -92,6 +126,7 @@ export function lex(text, links) {
 /** Return a block as HTML that must be sanitised, and a function that finds the content of a slot by its attribute. */
 export function toHtml(token) {
   slots = [];
+  pair([token], (tokens, look) => marked.walkTokens(tokens, look));
   const html = Parser.parse([token], marked.defaults);
   const found = slots;
   slots = [];

@@ -2,7 +2,7 @@
 // to other hosts by http, https or mail; nothing is fetched without a click.
 import createDOMPurify from "dompurify";
 
-const TAGS = (
+export const TAGS = (
   "a abbr b blockquote br caption code dd del details dl dt em h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s " +
   "samp small span strike strong sub summary sup table tbody td tfoot th thead tr u ul var"
 ).split(" ");
