@@ -58,6 +58,11 @@ class PanelPage:
         """The button that ends an answer."""
         return self.root.get_by_role("button", name="Stop")
 
+    @property
+    def silent(self) -> Locator:
+        """What is said while the kernel does not answer."""
+        return self.root.locator(".lab-chat-silent")
+
     def ask(self, text: str) -> None:
         """Type a prompt and send it."""
         self.prompt.fill(text)

@@ -40,7 +40,14 @@ _MODEL = """
     get: (name) => traits[name],
     set(name, value) { traits[name] = value; window.model.fire(`change:${name}`); },
     save_changes() {},
-    send(message) { window.sent.push(message); reply(message); },
+    send(message) {
+      if (message.type === "ping") {
+        if (!window.silent) queueMicrotask(() => window.model.fire("msg:custom", {type: "pong"}, []));
+        return;
+      }
+      window.sent.push(message);
+      reply(message);
+    },
     on: (name, callback) => (listeners[name] ??= []).push(callback),
     fire: (name, value, buffers) => (listeners[name] ?? []).forEach((callback) => callback(value, buffers)),
   };
@@ -86,6 +93,10 @@ class PretendedView:
         """Return the messages that the view sent, all or those of one type."""
         messages: list[dict[str, Any]] = self.page.evaluate("window.sent")
         return [message for message in messages if kind is None or message["type"] == kind]
+
+    def fall_silent(self, silent: bool = True) -> None:
+        """Let the pretended kernel answer no more, or again."""
+        self.page.evaluate("(silent) => { window.silent = silent; }", silent)
 
     def reply(self, kind: str, body: dict[str, Any] | list[dict[str, Any]]) -> None:
         """Answer requests of this type from now on; a list gives one reply for each."""

@@ -97,6 +97,27 @@ def test_a_killed_kernel_loses_no_finished_message_and_at_most_a_second_of_the_l
     again.expect_state("cut|stopped", 1)
 
 
+def test_a_restarted_kernel_is_said_and_the_panel_goes_on_with_what_was_typed(
+    panel: PanelPage, jupyter_page: JupyterPage
+) -> None:
+    panel.prompt.fill("typed before")
+    page = jupyter_page.page
+    page.locator(".lm-MenuBar-itemLabel", has_text="Kernel").click()
+    page.locator("[data-command='kernelmenu:restart']").click()
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    expect(panel.silent).to_contain_text("The kernel was restarted", timeout=10 * SECONDS)
+    panel.prompt.press("Enter")
+    expect(panel.prompt).to_have_value("typed before")
+    panel.silent.get_by_role("button", name="Start again here").click()
+    expect(panel.silent).to_be_hidden(timeout=30 * SECONDS)
+    panel.connected()
+    expect(panel.answers).to_have_count(2)
+    assert panel.text(0).strip() == "You said: hello"
+    expect(panel.prompt).to_have_value("typed before")
+    panel.prompt.press("Enter")
+    panel.expect_state("done", 2)
+
+
 def test_a_killed_hub_leaves_the_answer_cut_with_all_that_came(
     panel: PanelPage, hub: HubProcess, jupyter_page: JupyterPage, another_page: JupyterPage
 ) -> None:

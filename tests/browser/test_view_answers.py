@@ -38,6 +38,30 @@ def test_a_silent_kernel_is_worth_a_word(view: PretendedView) -> None:
     expect(prompt(view)).to_have_value("Anybody there?")
 
 
+def test_a_kernel_that_is_gone_is_said_where_one_types_and_swallows_nothing(view: PretendedView) -> None:
+    silent = view.page.locator(".lab-chat-silent")
+    prompt(view).fill("Anybody there?")
+    view.fall_silent()
+    expect(silent).to_contain_text("The kernel does not answer.", timeout=6000)
+    prompt(view).press("Enter")
+    assert not view.sent("ask")
+    expect(view.page.get_by_role("button", name="Send")).to_be_disabled()
+    expect(prompt(view)).to_have_value("Anybody there?")
+    view.fall_silent(False)
+    expect(silent).to_be_hidden()
+    assert view.sent("replay"), "what came meanwhile is asked for"
+    prompt(view).press("Enter")
+    assert len(view.sent("ask")) == 1
+
+
+def test_a_question_about_state_is_asked_again(view: PretendedView) -> None:
+    view.page.get_by_role("button", name="Conversations", exact=True).click()
+    asked = "window.sent.filter((message) => message.type === 'conversations').length"
+    view.page.wait_for_function(f"{asked} > 1")
+    view.reply("conversations", {"items": [], "total": 0, "current": "c1"})
+    expect(view.page.get_by_text("No conversation is kept yet.")).to_be_visible()
+
+
 def test_a_draft_survives_another_display_and_belongs_to_its_conversation(view: PretendedView) -> None:
     prompt(view).fill("half a thou")
     view.render()

@@ -54,6 +54,15 @@ def test_a_log_that_does_not_answer_says_what_to_do(view: PretendedView) -> None
     expect(view.page.get_by_text("Nothing failed.")).to_be_visible()
 
 
+def test_a_first_question_that_is_lost_is_asked_again(page: Page) -> None:
+    view = PretendedView(page, "usage").render()
+    page.wait_for_function("window.sent.filter((message) => message.type === 'open').length > 1")
+    view.fire({"type": "busy", "busy": True})
+    view.fall_silent()
+    page.get_by_role("button", name="Refresh").focus()
+    expect(page.get_by_role("alert")).to_contain_text("The kernel does not answer.", timeout=6000)
+
+
 def test_an_answer_to_an_older_choice_does_not_undo_the_latest(view: PretendedView) -> None:
     shown(view)
     status = view.page.get_by_label("Status", exact=True)

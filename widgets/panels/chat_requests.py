@@ -55,6 +55,7 @@ class ChatRequests:
             "conversations": self._conversations,  # query
             "new": self._new,
             "open": self._open,  # id
+            "continue": self._continue,  # id
             "rename": self._rename,  # id, title
             "remove": self._remove,  # id
             "export": self._export,  # id, format
@@ -113,6 +114,15 @@ class ChatRequests:
             saving = self._session.saving
             note = f"{saving.reason} {saving.remedy}" if saving.state == "copy" else ""
             return {"id": self._session.conversation.id, "note": note}
+
+    def _continue(self, message: Message) -> None:
+        """Go on with the conversation that the cell showed before it ran again, unless another kernel has it."""
+        with self._opening:
+            if not self._session.conversation.empty:
+                return
+            self._session.open(text_of(message, "id"))
+            if self._session.saving.state == "copy":
+                self._session.open()
 
     def _rename(self, message: Message) -> None:
         try:

@@ -41,7 +41,7 @@ class MessagePanel(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]  # 
     """
 
     def __init__(self, **traits: Any) -> None:
-        self._handlers: dict[str, Handler] = {"module": _module}
+        self._handlers: dict[str, Handler] = {"module": _module, "ping": lambda _: self.send({"type": "pong"})}
         super().__init__(**traits)
         # ipykernel 7.4 diverts messages of views to the shell that last used the comm, in case one of its cells waits
         # for a reply. No cell waits for a panel, but that shell may be busy, and Stop would come when all is over.

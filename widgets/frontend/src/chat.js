@@ -3,7 +3,9 @@ import { Composer } from "./composer.js";
 import { h, iconButton } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { makeMeters, makeModelSelect, makeRefresh, makeSaving, makeStatus } from "./header.js";
+import { Life, surroundings } from "./life.js";
 import { Log } from "./log.js";
+import { keepShown, lastShown } from "./drafts.js";
 import { forbidPrefetch } from "./markdown/sanitize.js";
 import { makeFormulas, makeNotes, makeRoot, serveContent } from "./panel.js";
 import { Channel } from "./protocol.js";
@@ -26,6 +28,7 @@ function render({ model, el, signal }) {
       log.show(entries);
       name(conversation);
       composer.open(conversation?.id ?? "");
+      goOn(conversation, entries);
       // The event that took a prompt may be among those that were lost.
       const last = entries.findLast((entry) => entry.role === "user");
       if (last && last.text === composer.asked) composer.taken(last.text);
@@ -36,6 +39,7 @@ function render({ model, el, signal }) {
       if (conversation) {
         name(conversation);
         composer.open(conversation.id);
+        remember(conversation.id);
       }
       const asked = entries.find((entry) => entry.role === "user");
       if (asked) composer.taken(asked.text);
@@ -55,6 +59,18 @@ function render({ model, el, signal }) {
     title: ({ conversation }) => name(conversation),
   };
   const channel = new Channel(model, events, signal);
+  const life = new Life(model, root, signal, () => channel.refresh());
+
+  // A cell that runs again goes on with its conversation, also after the kernel was restarted.
+  let place;
+  const goOn = (conversation, entries) => {
+    const first = place === undefined;
+    place ??= surroundings(root).place ?? "";
+    const last = first && !entries.length && lastShown(place);
+    if (last && last !== conversation.id) channel.request("continue", { id: last });
+    else remember(conversation.id);
+  };
+  const remember = (conversation) => keepShown(place, conversation);
 
   const context = {
     formulas: makeFormulas(channel),
@@ -64,7 +80,7 @@ function render({ model, el, signal }) {
     focusComposer: () => composer.focus(),
   };
   const log = new Log(context, makeWelcome((idea) => composer.suggest(idea)));
-  const composer = new Composer({ channel, oneditlast: () => context.whenIdle(() => log.lastPrompt?.edit()) });
+  const composer = new Composer({ channel, life, oneditlast: () => context.whenIdle(() => log.lastPrompt?.edit()) });
   const drawer = new Drawer(channel, notes.show);
   const begin = iconButton("compose", "New conversation", () => drawer.begin());
 
@@ -81,7 +97,7 @@ function render({ model, el, signal }) {
   name(null);
 
   const header = h("div", { class: "lab-chat-header" }, drawer.button, h("div", { class: "lab-chat-heading" }, title, status), makeModelSelect(model), makeRefresh(channel), settingsButton, begin);
-  root.append(header, banner, saving, settings, log.node, notes.node, composer.node, drawer.node);
+  root.append(header, banner, saving, settings, log.node, notes.node, life.node, composer.node, drawer.node);
   composer.node.append(makeMeters(model));
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && composer.busy) channel.send("stop");

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { Answer } from "./entry_answer.js";
 import { Follower } from "./follower.js";
 import { makeRefresh, makeStatus } from "./header.js";
+import { Life } from "./life.js";
 import { forbidPrefetch } from "./markdown/sanitize.js";
 import { makeFormulas, makeNotes, makeRoot, serveContent } from "./panel.js";
 import { Channel } from "./protocol.js";
@@ -42,6 +43,7 @@ function render({ model, el, signal }) {
     },
   };
   const channel = new Channel(model, events, signal);
+  const life = new Life(model, root, signal, () => channel.refresh());
   rounds.context = {
     readonly: true,
     formulas: makeFormulas(channel),
@@ -53,11 +55,11 @@ function render({ model, el, signal }) {
     notes.show(`Choose at least ${FEWEST} models at the top.`);
     return false;
   };
-  const composer = new Composer({ channel, plain: true, placeholder: "One prompt for all chosen models", canSend: enough });
+  const composer = new Composer({ channel, life, plain: true, placeholder: "One prompt for all chosen models", canSend: enough });
   composer.open("compare");
   const heading = h("div", { class: "lab-chat-heading" }, h("div", { class: "lab-chat-title" }, "Compare models"), status);
   const header = h("div", { class: "lab-chat-header" }, heading, makeRefresh(channel), settingsButton);
-  root.append(header, banner, makeChoice(model), settings, rounds.node, notes.node, composer.node);
+  root.append(header, banner, makeChoice(model), settings, rounds.node, notes.node, life.node, composer.node);
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && composer.busy) channel.send("stop");
   });

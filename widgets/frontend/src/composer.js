@@ -13,11 +13,13 @@ export class Composer {
   /**
    * @param {object} options
    * @param {import("./protocol.js").Channel} options.channel
+   * @param {import("./life.js").Life} options.life
    * @param {() => void} options.oneditlast called when the arrow key asks for the last prompt
    * @param {boolean} [options.plain] without attachments and preview
    */
-  constructor({ channel, oneditlast = () => {}, plain = false, placeholder = "Write a prompt", canSend = () => true }) {
+  constructor({ channel, life, oneditlast = () => {}, plain = false, placeholder = "Write a prompt", canSend = () => true }) {
     this.channel = channel;
+    this.life = life;
     this.canSend = canSend;
     this.busy = false;
     this.conversation = "";
@@ -46,11 +48,12 @@ export class Composer {
       event.preventDefault();
       oneditlast();
     });
+    this.life.onchange = () => this.#draw();
     this.#draw();
   }
 
   ask() {
-    if (this.busy || !this.field.value.trim() || !this.canSend()) return;
+    if (this.busy || !this.life.alive || !this.field.value.trim() || !this.canSend()) return;
     this.preview?.close();
     const fields = { text: this.field.value };
     if (this.attachments) fields.attachments = this.attachments.names;
@@ -123,7 +126,7 @@ export class Composer {
       this.button.replaceChildren(icon(face), h("span", {}, this.busy ? "Stop" : "Send"));
       this.button.title = this.busy ? "Stop the answer (Esc)" : "Send the prompt (Enter)";
     }
-    this.button.disabled = !this.busy && !this.field.value.trim();
+    this.button.disabled = !this.life.alive || (!this.busy && !this.field.value.trim());
     this.hint.textContent = this.busy ? "Esc stops the answer" : USUAL;
   }
 }

@@ -20,3 +20,22 @@ export function writeDraft(conversation, text) {
     // The map above has it for as long as the page lives.
   }
 }
+
+// Which conversation a cell showed last, for the time that it runs again.
+const shown = (place) => `genailabs-shown:${place}`;
+
+export function lastShown(place) {
+  try {
+    return (place && localStorage.getItem(shown(place))) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+export function keepShown(place, conversation) {
+  try {
+    if (place && conversation) localStorage.setItem(shown(place), conversation);
+  } catch {
+    // Then the cell begins a new one, and the old one is in the list.
+  }
+}

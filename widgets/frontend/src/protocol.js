@@ -2,7 +2,9 @@
 import { uniqueId } from "./dom.js";
 
 const RETRY = 1000; // milliseconds between two requests for a replay
+const AGAIN = 3000; // milliseconds after which a question about state is asked again
 const PATIENCE = 20_000; // milliseconds after which a request counts as unanswered
+const QUESTIONS = new Set(["complete", "conversations", "export", "module", "preview"]); // change nothing, so may be asked twice
 const SILENT = { ok: false, reason: "The kernel does not answer.", remedy: "It is busy or gone: wait for its cell, or restart it and run the panel's cell." };
 
 export class Channel {
@@ -29,11 +31,20 @@ export class Channel {
   /** Send a request; the promise gives the reply, whose `ok` says whether it was done, and never fails. */
   request(type, fields = {}) {
     const request = uniqueId("request");
+    const ask = () => this.model.send({ type, request, ...fields });
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#settle(request, SILENT), PATIENCE);
-      this.replies.set(request, { resolve, timer });
-      this.model.send({ type, request, ...fields });
+      const again = QUESTIONS.has(type) ? setInterval(ask, AGAIN) : 0;
+      this.replies.set(request, { resolve, timer, again });
+      ask();
     });
+  }
+
+  /** Ask anew for all that is shown: events may have been lost. */
+  refresh() {
+    if (this.seq === null) return; // that is being done
+    this.seq = null;
+    this.synchronise();
   }
 
   // JupyterLab sends the first messages to the main shell, where they wait behind a running cell; later ones do not.
@@ -66,12 +77,16 @@ export class Channel {
     if (!waiting) return; // another view's
     this.replies.delete(request);
     clearTimeout(waiting.timer);
+    clearInterval(waiting.again);
     waiting.resolve(reply);
   }
 
   #close() {
     clearTimeout(this.timer);
-    for (const { timer } of this.replies.values()) clearTimeout(timer);
+    for (const { timer, again } of this.replies.values()) {
+      clearTimeout(timer);
+      clearInterval(again);
+    }
     this.replies.clear();
   }
 }

@@ -1,11 +1,13 @@
 // Entry of usage.js: the usage dashboard. Text only ever becomes text nodes.
 import { h } from "./dom.js";
+import { Life } from "./life.js";
 import { Charts } from "./usage/charts.js";
 import { Filters } from "./usage/filters.js";
 import { clock, endOf, FORMAT } from "./usage/format.js";
 import { Requests } from "./usage/requests.js";
 
 const LIVE_EVERY = 10e3; // milliseconds
+const OPEN_EVERY = 2e3;
 const PAUSE = 250; // milliseconds without another choice before the log is asked
 const ASKING = "Asking the log …";
 const FRESHNESS = { stale: " · roll-up is behind", building: " · history is being added up", missing: " · not added up yet" };
@@ -19,13 +21,18 @@ class Dashboard {
     this.filters = new Filters(() => this.#chosen());
     this.requests = new Requests((fields) => this.#send("rows", fields));
     this.places = {};
+    this.life = new Life(model, root, signal, () => this.#open());
     this.#build();
     this.charts = new Charts(root, this.places, {
       zoom: (since, until) => this.filters.set({ span: "custom", since: clock(since), until: clock(until) }),
       click: (place, datum) => this.#clicked(place, datum),
     });
-    const listen = (message) => this[message.type]?.(message);
+    const listen = (message) => {
+      if (message.type !== "pong") clearInterval(opening);
+      this[message.type]?.(message);
+    };
     model.on("msg:custom", listen);
+    const opening = setInterval(() => this.#open(), OPEN_EVERY); // until the kernel has said a word
     const theme = new MutationObserver(() => this.charts.draw());
     theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
     const room = new ResizeObserver(() => this.charts.fit());
@@ -38,9 +45,15 @@ class Dashboard {
       theme.disconnect();
       room.disconnect();
       clearInterval(live);
+      clearInterval(opening);
       clearTimeout(this.timer);
       this.charts.close();
     });
+    this.life.node.classList.add("lab-usage-problem");
+    this.#open();
+  }
+
+  #open() {
     this.#send("open", { zone: Intl.DateTimeFormat().resolvedOptions().timeZone });
   }
 
@@ -70,7 +83,7 @@ class Dashboard {
     this.content = h("div", { class: "lab-usage-content" }, this.tiles, grid, this.requests.node);
     const refresh = h("button", { type: "button", class: "lab-usage-quiet", onclick: () => this.#send("refresh") }, "Refresh");
     const bar = h("div", { class: "lab-usage-bar" }, filters.spans, h("label", { class: "lab-usage-live" }, this.live, "Live"), refresh, this.state);
-    this.root.append(bar, filters.between, filters.row, this.trouble, this.notices, this.empty, this.content);
+    this.root.append(this.life.node, bar, filters.between, filters.row, this.trouble, this.notices, this.empty, this.content);
   }
 
   #chosen() {

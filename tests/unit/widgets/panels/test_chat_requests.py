@@ -153,3 +153,23 @@ def test_a_broken_file_is_listed_with_its_problem(panel: Recorded, folder: Path)
     assert "no conversation" in item["problem"]
     assert "left as it is" in panel.request("open", id="broken")["remedy"]
     assert json.loads(json.dumps(item)) == item
+
+
+def test_a_panel_goes_on_with_what_its_cell_showed_before(new_panel: NewPanel, hub: ScriptedHub) -> None:
+    before, after = new_panel(), new_panel()
+    before.ask("Hello").wait(10)
+    after.request("continue", id=before.conversation)
+    assert after.conversation == before.conversation
+    before.ask("Else").wait(10)
+    other = new_panel()
+    other.ask("Mine").wait(10)
+    mine = other.conversation
+    other.request("continue", id=before.conversation)
+    assert other.conversation == mine, "what is there is not left for another"
+    assert not new_panel().request("continue", id="gone")["ok"]
+
+
+def test_a_ping_is_answered_at_once(panel: Recorded) -> None:
+    panel.sent.clear()
+    panel.receive("ping")
+    assert panel.sent == [{"type": "pong"}]

@@ -1,12 +1,15 @@
-// The lab's extension of JupyterLab and Notebook: a panel in an output asks for its code to be put into a new cell.
+// The lab's extension of JupyterLab and Notebook: what a panel in an output cannot know or do by itself.
 //
-// A panel dispatches the event `genailabs:insert-cell` with {code, run, done}. Whoever can serve it prevents
-// its default; outside JupyterLab nobody does, and the panel copies the code instead.
+// A panel dispatches the event `genailabs:insert-cell` with {code, run, done} to have code put into a new cell. Whoever
+// can serve it prevents its default; outside JupyterLab nobody does, and the panel copies the code instead.
+// With `genailabs:kernel` it asks how its kernel is: `status`, `connection`, `place` (the cell) and `run`, which runs
+// that cell again, are filled in.
 //
 // JupyterLab loads an extension as a module federation container: an object with `init` and `get`. This one is small
 // enough to be written as that object, so it needs no build.
 (() => {
   const EVENT = "genailabs:insert-cell";
+  const QUESTION = "genailabs:kernel";
   let shared = {};
 
   /** Return a package that JupyterLab shares with its extensions. */
@@ -44,6 +47,23 @@
     if (run) void NotebookActions.run(found.panel.content, found.panel.sessionContext);
   }
 
+  function describe(tracker, NotebookActions, event) {
+    const found = place(tracker, event.composedPath()[0]);
+    if (!found) return;
+    const { content, context, sessionContext } = found.panel;
+    const cell = content.widgets[found.index];
+    const kernel = sessionContext.session?.kernel;
+    Object.assign(event.detail, {
+      status: kernel?.status ?? "dead",
+      connection: kernel?.connectionStatus ?? "connected",
+      place: `${context.path}#${cell.model.id}`,
+      run: async () => {
+        if (!kernel || kernel.status === "dead") await sessionContext.restartKernel();
+        await NotebookActions.runCells(content, [cell], sessionContext);
+      },
+    });
+  }
+
   async function plugin() {
     const { INotebookTracker, NotebookActions } = await use("@jupyterlab/notebook");
     return {
@@ -53,6 +73,7 @@
       requires: [INotebookTracker],
       activate: (_app, tracker) => {
         document.addEventListener(EVENT, (event) => serve(tracker, NotebookActions, event));
+        document.addEventListener(QUESTION, (event) => describe(tracker, NotebookActions, event));
       },
     };
   }
