@@ -10,7 +10,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 unexport LANGUAGE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH $(filter PG%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login status down clean-lab test test-all test-long test-fast lint frontend docs molecule lock bench-chat bench-usage bench-hub
+.PHONY: help venv up login status down clean-lab test test-all test-long test-fast lint frontend settings molecule lock bench-chat bench-usage bench-hub
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +51,9 @@ lint: venv ## ansible-lint, ruff, mypy
 frontend: venv ## build the panels' scripts and styles from widgets/frontend
 	@cd widgets/frontend && export PATH="$(CURDIR)/.venv/bin:$$PATH" && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
-docs: venv ## write the roles' pages anew
-	@.venv/bin/python ansible/docs.py
+ROLE ?=
+settings: venv ## what may be set of the whole lab, or of a role: make settings ROLE=models
+	@cd ansible && ../.venv/bin/ansible-doc --type role --entry-point $(if $(ROLE),main $(ROLE),lab preflight)
 
 molecule: venv ## a whole lab of containers from nothing on a host in a container (root, Docker)
 	@cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" molecule test -s containers

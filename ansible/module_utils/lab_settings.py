@@ -67,7 +67,7 @@ def check_names(names: list[str], known: list[str]) -> list[str]:
     for name in sorted(set(names) - set(known)):
         nearest = difflib.get_close_matches(name, known, 1)
         if name.startswith(OWN_PREFIXES) or difflib.get_close_matches(name, known, 1, ALIKE):
-            remedy = f"Did you mean {nearest[0]}?" if nearest else "ansible/roles/*/README.md lists what there is"
+            remedy = f"Did you mean {nearest[0]}?" if nearest else "make settings lists what there is"
             problems.append(f"{name}: no such variable. {remedy}")
     return problems
 
@@ -79,7 +79,7 @@ def check_types(specification: dict[str, dict], given: dict[str, object]) -> lis
         option = {key: value for key, value in specification[name].items() if key not in ("description", "default")}
         for message in ArgumentSpecValidator({name: option}).validate({name: given[name]}).error_messages:
             why = f"not of type {option['type']}" if "unable to convert" in message else message
-            problems.append(problem(name, given[name], why, "See the page of its role, ansible/roles/*/README.md"))
+            problems.append(problem(name, given[name], why, "make settings says what it takes (of a role: with ROLE=NAME)"))
     return problems
 
 
