@@ -79,7 +79,7 @@ def check_types(specification: dict[str, dict], given: dict[str, object]) -> lis
         option = {key: value for key, value in specification[name].items() if key not in ("description", "default")}
         for message in ArgumentSpecValidator({name: option}).validate({name: given[name]}).error_messages:
             why = f"not of type {option['type']}" if "unable to convert" in message else message
-            problems.append(problem(name, given[name], why, "make settings says what it takes (of a role: with ROLE=NAME)"))
+            problems.append(problem(name, given[name], why, "`make settings` says more"))
     return problems
 
 

@@ -111,6 +111,10 @@ class HubClient:
     def __repr__(self) -> str:
         return f"HubClient({self.base_url!r})"
 
+    def use_key(self, api_key: str) -> None:
+        """Use another key from now on; answers that are on their way keep theirs."""
+        self._key = api_key.strip()
+
     @property
     def base_url(self) -> str:
         """Address of the API in use, ending in `/v1`; empty if none is configured."""
@@ -137,7 +141,7 @@ class HubClient:
             key = self._key_info(STATUS_TIMEOUT / 3)
             spent, budget = amount(key.get("spend")), amount(key.get("max_budget"))
             if spent is not None and budget is not None and spent >= budget:
-                raise OverBudget("The budget of this key is used up.")
+                raise OverBudget("The budget of this key is used up.", _renewal(_time(key.get("budget_reset_at"))))
             models = tuple(self._models(_left(deadline)))
         except NotConfigured as error:
             return _status(HubState.NOT_CONFIGURED, error)
@@ -357,6 +361,14 @@ def _with_budget(status: HubStatus, key: Mapping[str, Any]) -> HubStatus:
         max_budget=amount(key.get("max_budget")),
         budget_reset_at=_time(key.get("budget_reset_at")),
     )
+
+
+def _renewal(at: datetime | None) -> str:
+    """Say when a budget counts from zero again, in the reader's time; empty where it never does."""
+    if at is None:
+        return ""
+    when = at.astimezone()
+    return f"It renews on {when.day} {when:%B %Y at %H:%M}; until then only the hub's owner can raise it."
 
 
 def _time(value: object) -> datetime | None:

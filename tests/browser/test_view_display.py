@@ -35,8 +35,25 @@ def test_the_status_says_what_is_wrong_and_what_to_do(view: PretendedView) -> No
     view.page.evaluate("""model.set("status", {state: "down", reason: "No hub.", remedy: "Start it."})""")
     expect(banner).to_have_text("No hub. Start it.")
     expect(view.page.locator(".lab-chat-status")).to_have_text("Not connected")
+    view.page.evaluate(
+        """model.set("status", {state: "over_budget", reason: "Used up.", remedy: "Renews on 1 May."})"""
+    )
+    expect(view.page.locator(".lab-chat-status")).to_have_text("Budget used up")
+    expect(banner).to_have_text("Used up. Renews on 1 May.")
     view.page.evaluate("""model.set("saving", {state: "failed", reason: "Disk full.", remedy: "Make room."})""")
     expect(view.page.locator(".lab-chat-saving")).to_have_text("Disk full. Make room.")
+
+
+def test_a_typed_key_goes_to_the_kernel_and_stays_nowhere_on_the_page(view: PretendedView) -> None:
+    view.page.get_by_label("Settings").click()
+    field = view.page.get_by_label("Key for the hub")
+    expect(field).to_have_attribute("type", "password")
+    field.fill("sk-mine")
+    field.press("Enter")
+    field.blur()
+    assert view.sent("key") == [{"type": "key", "key": "sk-mine"}]
+    expect(field).to_have_value("")
+    assert "sk-mine" not in view.page.content()
 
 
 def test_settings_say_default_until_they_are_set_and_again_after_a_reset(view: PretendedView) -> None:

@@ -9,7 +9,7 @@ import traitlets
 
 from litellm_hub.client import HubClient, HubStatus
 from widgets.conversations.answer_task import Settings
-from widgets.panels.message_panel import MessagePanel
+from widgets.panels.message_panel import Message, MessagePanel, text_of
 
 _CHECKING = {"state": "checking", "reason": "Asking the hub …", "remedy": ""}
 
@@ -28,11 +28,16 @@ class HubPanel(MessagePanel):
         self._check_lock = threading.Lock()
         self._checked = threading.Event()
         super().__init__(**traits)
-        self._handlers["refresh"] = lambda _: self.refresh()
+        self._handlers |= {"refresh": lambda _: self.refresh(), "key": self._use_key}
 
     def refresh(self) -> None:
         """Ask the hub how it is and which models it has. Returns at once; `status` and `models` follow."""
         threading.Thread(target=self._check, name="chat-check", daemon=True).start()
+
+    def _use_key(self, message: Message) -> None:
+        """Take a key that was typed into a view; it is in this object alone, never in a trait or a file."""
+        self._client.use_key(text_of(message, "key"))
+        self.refresh()
 
     def _check(self, *, quietly: bool = False) -> None:
         with self._check_lock:

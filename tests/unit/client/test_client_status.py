@@ -224,6 +224,8 @@ def test_a_spent_key_tells_spend_and_when_it_counts_anew() -> None:
     info = {"info": {"spend": 5.1, "max_budget": 5.0, "budget_reset_at": "2026-12-01T00:00:00+00:00"}}
     status = hub_that_says((200, MODELS), (200, info)).status()
     assert status.state is HubState.OVER_BUDGET
+    when = datetime(2026, 12, 1, tzinfo=UTC).astimezone()
+    assert f"renews on {when.day} {when:%B %Y at %H:%M}" in status.remedy
     assert (status.spend, status.max_budget) == (5.1, 5.0)
     assert status.budget_reset_at == datetime(2026, 12, 1, tzinfo=UTC)
 

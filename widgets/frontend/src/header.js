@@ -2,6 +2,9 @@ import { h, iconButton } from "./dom.js";
 import { count, money } from "./numbers.js";
 import { bind, set } from "./traits.js";
 
+// What is wrong where the hub itself answers.
+const TROUBLES = { over_budget: "Budget used up", wrong_key: "Key refused", no_models: "No model", not_configured: "No hub is named" };
+
 /** State of the connection: a dot and a sentence; the remedy stands below the header while there is trouble. */
 export function makeStatus(model) {
   const text = h("span", { class: "lab-chat-status-text" });
@@ -9,7 +12,7 @@ export function makeStatus(model) {
   const banner = h("div", { class: "lab-chat-banner", role: "alert", hidden: true });
   bind(model, "status", ({ state, reason, remedy }) => {
     node.dataset.state = state;
-    text.textContent = state === "ok" || state === "checking" ? reason : "Not connected";
+    text.textContent = state === "ok" || state === "checking" ? reason : (TROUBLES[state] ?? "Not connected");
     node.title = reason;
     if (state === "checking") return; // a banner that is still right should not blink
     banner.hidden = state === "ok";

@@ -1,11 +1,15 @@
 import { h, iconButton, uniqueId } from "./dom.js";
 import { bind, set } from "./traits.js";
 
-/** System prompt, temperature and longest answer; the last two say "hub's default" and are sent only when set. */
-export function makeSettings(model) {
+/**
+ * System prompt, temperature and longest answer; the last two say "hub's default" and are sent only when set.
+ * @param {object} model the widget's model
+ * @param {(key: string) => void} usekey called with a key that was typed
+ */
+export function makeSettings(model, usekey) {
   const id = uniqueId("settings");
   const box = h("div", { class: "lab-chat-settings", id, hidden: true, role: "group", "aria-label": "Options" });
-  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model)));
+  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model), makeKey(usekey)));
   const tools = makeTools(model);
   if (tools) box.append(tools);
   const toggle = (open) => {
@@ -60,6 +64,19 @@ function makeMaxTokens(model) {
     input.value = value ?? "";
   });
   return h("label", { class: "lab-chat-field" }, "Longest answer (tokens)", input);
+}
+
+/** Another key for the hub: it goes to the kernel, and is nowhere else when the kernel has ended. */
+function makeKey(usekey) {
+  const input = h("input", { type: "password", autocomplete: "off", placeholder: "the notebook's own", "aria-label": "Key for the hub" });
+  const use = () => {
+    if (!input.value.trim()) return;
+    usekey(input.value);
+    input.value = "";
+    input.placeholder = "a key of yours, until the kernel ends";
+  };
+  input.addEventListener("change", use);
+  return h("label", { class: "lab-chat-field" }, "Key for the hub", input);
 }
 
 /** The functions that the model may call, if there are any. */

@@ -249,3 +249,13 @@ def test_a_message_of_an_unknown_type_is_logged(panel: Recorded, caplog: pytest.
 def test_a_module_comes_as_bytes_and_an_unknown_one_is_refused(panel: Recorded) -> None:
     reply = panel.request("module", name="../chat_panel")
     assert not reply["ok"]
+
+
+def test_a_key_that_was_typed_is_used_and_never_shown(hub: ScriptedHub, folder: Path) -> None:
+    panel = Recorded(base_url=hub.url, api_key="")
+    wait_for(lambda: panel.status["state"] == "not_configured")
+    panel.receive("key", key=" sk-typed ")
+    wait_for(lambda: panel.status["state"] == "ok")
+    assert "sk-typed" not in str(panel.get_state())
+    assert "sk-typed" not in str(panel.sent)
+    panel.close()
