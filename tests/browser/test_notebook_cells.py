@@ -65,9 +65,10 @@ def test_code_of_an_answer_gets_into_a_new_cell_below_the_panel_and_runs_when_as
     expect(page.locator(".jp-CodeCell").nth(1).locator(".jp-InputPrompt")).to_have_text("[ ]:")
     python.get_by_role("button", name="Insert into a new cell and run it").click()
     expect(notebook.output(1)).to_contain_text("six times seven is 42", timeout=20 * SECONDS)
+    expect(page.locator(".jp-CodeCell")).to_have_count(3)  # the cell that was inserted is the one that ran
     shell.get_by_role("button", name="Insert into a new cell and run it").click()
     expect(notebook.output(1)).to_contain_text("from the shell", timeout=20 * SECONDS)
-    assert source(page, 4) == LAST
+    assert source(page, 3) == LAST
 
 
 def test_the_cell_gets_into_the_notebook_of_the_panel_not_into_the_one_in_front(

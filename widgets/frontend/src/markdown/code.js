@@ -35,15 +35,19 @@ export function serveCodeButtons(root, notify) {
     const text = block.querySelector("code").textContent;
     const action = button.dataset.code;
     if (action === "copy") say(button, (await copyText(text)) ? "Copied" : "Not copied", notify);
-    else insert(root, button, text, block.dataset.language, action === "run", notify);
+    else insert(root, button, block, text, action === "run", notify);
   });
 }
 
-async function insert(root, button, text, language, run, notify) {
+async function insert(root, button, block, text, run, notify) {
+  const { language, cell } = block.dataset;
   const magic = CELL_MAGIC[language.toLowerCase()];
   const code = (magic ? `${magic}\n${text}` : text).replace(/\n$/, "");
-  const done = (ok) => say(button, ok ? (run ? "Running" : "Inserted") : "Failed", notify);
-  const detail = { code, language, run, done };
+  const done = (ok, made) => {
+    if (made) block.dataset.cell = made;
+    say(button, ok ? (run ? "Running" : "Inserted") : "Failed", notify);
+  };
+  const detail = { code, language, run, cell, done };
   const event = new CustomEvent("genailabs:insert-cell", { detail, bubbles: true, cancelable: true, composed: true });
   root.dispatchEvent(event);
   if (event.defaultPrevented) return;

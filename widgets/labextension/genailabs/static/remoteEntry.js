@@ -1,7 +1,8 @@
 // The lab's extension of JupyterLab and Notebook: what a panel in an output cannot know or do by itself.
 //
-// A panel dispatches the event `genailabs:insert-cell` with {code, run, done} to have code put into a new cell. Whoever
-// can serve it prevents its default; outside JupyterLab nobody does, and the panel copies the code instead.
+// A panel dispatches the event `genailabs:insert-cell` with {code, run, cell, done} to have code put into a new cell, or
+// the cell that already has it run. Whoever can serve it prevents its default and calls done(true, cell); outside
+// JupyterLab nobody does, and the panel copies the code instead.
 // With `genailabs:kernel` it asks how its kernel is: `status`, `connection`, `place` (the cell) and `run`, which runs
 // that cell again, are filled in.
 //
@@ -10,6 +11,7 @@
 (() => {
   const EVENT = "genailabs:insert-cell";
   const QUESTION = "genailabs:kernel";
+  const SOON = 5000; // milliseconds
   let shared = {};
 
   /** Return a package that JupyterLab shares with its extensions. */
@@ -31,20 +33,39 @@
     const notebook = panel.content;
     notebook.model.sharedModel.insertCell(index + 1, { cell_type: "code", source, metadata: { trusted: true } });
     notebook.deselectAll();
-    notebook.activeCellIndex = index + 1;
+    activate(notebook, index + 1);
+  }
+
+  function activate(notebook, index) {
+    notebook.activeCellIndex = index;
     notebook.mode = "command";
-    void notebook.scrollToItem(index + 1);
+    void notebook.scrollToItem(index);
+  }
+
+  /** Number of the cell that was inserted before with just this code, -1 where there is none. */
+  const inserted = (notebook, cell, code) =>
+    notebook.widgets.findIndex(({ model }) => model.id === cell && model.sharedModel.getSource() === code);
+
+  async function run({ content, sessionContext }, NotebookActions) {
+    const cell = content.activeCell;
+    const began = Date.now();
+    await NotebookActions.run(content, sessionContext);
+    // Whoever has read on meanwhile is not called back.
+    if (Date.now() - began < SOON && content.activeCell === cell) cell.outputArea?.node.scrollIntoView({ block: "nearest" });
   }
 
   function serve(tracker, NotebookActions, event) {
-    const { code, run, done } = event.detail ?? {};
+    const { code, run: runs, cell, done } = event.detail ?? {};
     const found = place(tracker, event.composedPath()[0]);
     if (event.defaultPrevented || typeof code !== "string" || !found || found.panel.content.model?.readOnly) return;
     event.preventDefault();
-    insert(found, code);
-    done?.(true);
+    const { content } = found.panel;
+    const there = runs ? inserted(content, cell, code) : -1;
+    if (there < 0) insert(found, code);
+    else activate(content, there);
+    done?.(true, content.activeCell?.model.id);
     // Nobody waits for the end: a cell may run for hours, and shows by itself how it goes.
-    if (run) void NotebookActions.run(found.panel.content, found.panel.sessionContext);
+    if (runs) void run(found.panel, NotebookActions);
   }
 
   function describe(tracker, NotebookActions, event) {
