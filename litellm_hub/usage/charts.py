@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 import altair as alt
@@ -35,6 +36,20 @@ _FORMATS: dict[Grain, str] = {
     "week": "week of %Y-%m-%d",
     "month": "%B %Y",
 }
+_FEW = 5  # up to here an axis would count in halves
+_FEWEST_BUCKETS = 14  # that a time axis has room for: one bar is a bar and no wall
+# What a time axis says: days where days begin, else the clock with 24 hours.
+_CLOCK = (
+    "utchours(datum.value) || utcminutes(datum.value)"
+    " ? utcFormat(datum.value, '%H:%M') : utcFormat(datum.value, '%-d %b')"
+)
+_AXES: dict[Grain, dict[str, Any]] = {
+    "quarter": {"labelExpr": _CLOCK},
+    "hour": {"labelExpr": _CLOCK},
+    "day": {"format": "%-d %b", "tickMinStep": 86_400_000},
+    "week": {"format": "%-d %b", "tickMinStep": 86_400_000},
+    "month": {"format": "%b %Y", "tickMinStep": 28 * 86_400_000},
+}
 _WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
@@ -65,6 +80,8 @@ def over_time(
     grain: Grain = "day",
     mark: Literal["bar", "line"] = "bar",
     color: str | None = "model",
+    since: datetime | None = None,
+    until: datetime | None = None,
     width: Width = _WIDTH,
     height: int = 220,
 ) -> alt.Chart | Note:
@@ -77,6 +94,8 @@ def over_time(
         grain: Length of the frame's buckets.
         mark: "bar" stacks what can be added up, from 0; "line" with points is for the rest, percentiles for instance.
         color: Column that tells bars or lines apart; None for one of a kind.
+        since: Where the axis begins. Default: where the frame does, earlier where it holds but a few buckets.
+        until: Where it ends. Default: where the frame does.
         width: Of the plot, in pixels, or "container".
         height: Of the plot, in pixels.
 
@@ -87,13 +106,19 @@ def over_time(
     if shown.empty:
         return _nothing(title)
     zone = str(frame["time"].dt.tz)
+    ends = [None if end is None else pd.Timestamp(end).tz_convert(zone) for end in (since, until)]
     shown = shown.assign(time=on_the_clock(shown["time"]))
     if color:
         shown[color] = shown[color].fillna("(none)")
     time = f"{_UNITS[grain]}(time):T"
     tooltip = [alt.Tooltip(time, title="time", format=_FORMATS[grain]), *_tooltip(shown, (value,))]
     encoding: dict[str, Any] = {
-        "x": alt.X("time:T", title=f"Time ({zone})", scale=alt.Scale(type="utc")),
+        "x": alt.X(
+            "time:T",
+            title=f"Time ({zone})",
+            scale=alt.Scale(type="utc", domain=_domain(shown["time"], ends, grain)),
+            axis=alt.Axis(**_AXES[grain], labelOverlap=True),
+        ),
         "y": alt.Y(f"{value}:Q", title=title),
         "tooltip": tooltip,
     }
@@ -101,9 +126,12 @@ def over_time(
     if mark == "bar":
         shown = _stacked(shown, value, grain)
         columns += ["end", "bottom", "top"]
-        encoding |= {"x2": "end:T", "y": alt.Y("bottom:Q", title=title), "y2": "top:Q"}
+        # Requests and tokens are counted: there is no half of one.
+        few = shown[value].dtype.kind == "i" and shown["top"].max() <= _FEW
+        axis = alt.Axis(values=list(range(_FEW + 1))) if few else alt.Axis()
+        encoding |= {"x2": "end:T", "y": alt.Y("bottom:Q", title=title, axis=axis), "y2": "top:Q"}
     base = alt.Chart(shown[columns], width=width, height=height)
-    marked = base.mark_rect() if mark == "bar" else base.mark_line(point={"size": 22})
+    marked = base.mark_rect(clip=True) if mark == "bar" else base.mark_line(point={"size": 22}, clip=True)
     if color:
         encoding["color"] = alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"))
         encoding["tooltip"] = [*tooltip, *_tooltip(shown, (color,))]
@@ -209,6 +237,15 @@ def on_the_clock(times: pd.Series) -> pd.Series:
     """Declare the hours of a clock as UTC: a browser would move them to its own zone, and UTC stays where it is."""
     moved: pd.Series = times.dt.tz_localize(None).dt.tz_localize("UTC")
     return moved
+
+
+def _domain(times: pd.Series, ends: list[pd.Timestamp | None], grain: Grain) -> list[int]:
+    """Return begin and end of a time axis, in milliseconds as a clock that shows UTC counts them."""
+    bucket = _WIDTHS[grain]
+    since, until = (None if end is None else end.tz_localize(None).tz_localize("UTC") for end in ends)
+    until = until or times.max() + bucket
+    since = since or min(times.min(), until - _FEWEST_BUCKETS * bucket)
+    return [int(moment.timestamp() * 1000) for moment in (since, until)]
 
 
 def _stacked(shown: pd.DataFrame, value: str, grain: Grain) -> pd.DataFrame:

@@ -84,11 +84,11 @@ def test_a_wrong_key_is_refused() -> None:
 
 
 def test_services_belong_to_systemd_and_have_accounts_of_their_own() -> None:
-    units = run("systemctl", "list-units", "--plain", "--no-legend", "--state=running", "*genailabs*", "ollama*")
+    units = run("systemctl", "list-units", "--plain", "--no-legend", "--state=running", "genailabs*")
     names = {line.split()[0] for line in units.splitlines()}
-    assert {"ollama.service", "genailabs-jupyterlab.service"} <= names
+    assert {"genailabs-runtime.service", "genailabs-jupyterlab.service"} <= names
     users = {name: run("systemctl", "show", "--value", "-p", "User", name).strip() for name in names}
-    assert users["ollama.service"] == "genailab-runtime"
+    assert users["genailabs-runtime.service"] == "genailab-runtime"
     assert users["genailabs-jupyterlab.service"] == "genailab-notebook"
     assert "root" not in users.values()
     assert "" not in users.values()
@@ -194,12 +194,12 @@ def test_down_and_up_and_a_restarted_engine_lose_nothing(secrets: dict[str, str]
 
 
 def test_a_stopped_ollama_gives_clear_errors_and_recovers(key: str) -> None:
-    run("systemctl", "stop", "ollama")
+    run("systemctl", "stop", "genailabs-runtime")
     for _ in range(10):
         status, text = post("/v1/chat/completions", CHAT, key)
         assert status >= 500, text
         assert "smollm2" in text
-    run("systemctl", "start", "ollama")
+    run("systemctl", "start", "genailabs-runtime")
     wait_until(lambda: whole(post("/v1/chat/completions", CHAT, key)), 60, "an answer again")
 
 

@@ -225,7 +225,17 @@ def _grain(engine: Engine, where: usage.UsageFilter, now: datetime) -> usage.Gra
 def _charts(engine: Engine, choice: Choice, where: usage.UsageFilter, grain: usage.Grain) -> dict[str, Any]:
     measure, title = choice.measure, _TITLES[choice.measure]
     volume = _few(usage.volume(engine, where, by=(choice.by,), grain=grain, tz=choice.zone), choice.by, measure)
-    time = charts.over_time(volume, measure, title, grain=grain, color=choice.by, width="container", height=230)
+    time = charts.over_time(
+        volume,
+        measure,
+        title,
+        grain=grain,
+        color=choice.by,
+        since=where.since,
+        until=where.until,
+        width="container",
+        height=230,
+    )
     if isinstance(time, alt.Chart):
         time = time.add_params(alt.selection_interval(name="brush", encodings=["x"]))
     speed = usage.latency(engine, where, by=(), grain=grain, tz=choice.zone)
@@ -236,7 +246,15 @@ def _charts(engine: Engine, choice: Choice, where: usage.UsageFilter, grain: usa
     drawn = {
         "time": time,
         "latency": charts.over_time(
-            lines, "seconds", "Answer in seconds", grain=grain, mark="line", color="percentile", width="container"
+            lines,
+            "seconds",
+            "Answer in seconds",
+            grain=grain,
+            mark="line",
+            color="percentile",
+            since=where.since,
+            until=where.until,
+            width="container",
         ),
         "who": charts.ranked(ranks, choice.by, measure, title, most=10, width="container"),
         "week": charts.week(

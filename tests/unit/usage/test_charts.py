@@ -1,3 +1,4 @@
+import re
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +47,29 @@ def test_bars_stand_on_each_other_and_lines_do_not() -> None:
     assert [(row["bottom"], row["top"]) for row in rows] == [(0, 1), (1, 3), (0, 4)]
     assert spec["mark"]["type"] == "rect"
     assert charts.over_time(frame, "value", "Value", mark="line").to_dict()["mark"]["type"] == "line"
+
+
+def texts(chart: Any) -> list[str]:
+    """What a drawing says."""
+    shown, _metadata = InteractiveShell.instance().display_formatter.format(chart)
+    return re.findall(r"<text[^>]*>([^<]+)</text>", shown["image/svg+xml"])
+
+
+def test_the_axis_shows_the_chosen_range_and_an_hour_is_a_thin_bar() -> None:
+    since, until = pd.Timestamp("2026-04-24T08:00", tz="UTC"), pd.Timestamp("2026-05-01T08:00", tz="UTC")
+    chart = charts.over_time(hours("UTC"), "value", "Value", grain="hour", since=since, until=until)
+    spec = chart.to_dict()
+    assert spec["encoding"]["x"]["scale"]["domain"] == [since.timestamp() * 1000, until.timestamp() * 1000]
+    assert {"25 Apr", "1 May"} <= set(texts(chart))
+    assert not [text for text in texts(chart) if "AM" in text or "PM" in text]
+
+
+def test_one_day_is_a_bar_among_days_and_counts_have_no_halves() -> None:
+    day = pd.DataFrame({"time": pd.to_datetime(["2026-05-01"]).tz_localize("UTC"), "model": "a", "value": [1]})
+    said = texts(charts.over_time(day, "value", "Requests", grain="day"))
+    assert "30 Apr" in said
+    assert not [text for text in said if ":" in text], "days, not hours"
+    assert "0.5" not in said
 
 
 def test_nothing_to_chart_gives_a_line_of_text() -> None:
