@@ -9,8 +9,12 @@ import altair as alt
 import pandas as pd
 
 from litellm_hub.usage.spans import Grain
+from litellm_hub.usage.tables import Table
 
 _MAX_ROWS = 100_000
+# As in the dashboard's style sheet.
+_PALETTE = ["#5b86e8", "#e1812c", "#2a9d8f", "#c45c9c", "#8f74d6", "#b8901c", "#6f8fa3", "#94a3b3"]
+_RAMP = ["#5b86e822", "#5b86e8"]
 _WIDTH = 640
 
 Width = int | Literal["container"]
@@ -67,9 +71,32 @@ class Note:
 
 
 def use_svg() -> None:
-    """Let Altair draw every chart of this kernel as SVG: that needs no network, and stays in what is saved."""
+    """Let Altair draw every chart of this kernel as SVG: that needs no network, and stays in what is saved.
+
+    A drawing cannot follow JupyterLab's theme, so its colours can be read on white and on black.
+    """
     alt.renderers.enable("svg")
+    alt.theme.register("genailabs", enable=True)(_look)
     alt.data_transformers.enable("default", max_rows=_MAX_ROWS)
+
+
+def _look() -> alt.theme.ThemeConfig:
+    text, line = "#7b818a", "#8884"
+    axis: alt.theme.AxisConfigKwds = {"labelColor": text, "titleColor": text, "titleFontWeight": "normal"}
+    axis |= {"gridColor": line, "domainColor": line, "tickColor": line}
+    return {
+        "config": {
+            "background": "transparent",
+            "view": {"stroke": "transparent"},
+            "axis": axis,
+            "axisX": {"grid": False},
+            "legend": {"labelColor": text, "titleColor": text, "symbolType": "circle"},
+            "range": {"category": _PALETTE, "heatmap": _RAMP, "ramp": _RAMP},
+            "bar": {"fill": _PALETTE[0]},
+            "rect": {"fill": _PALETTE[0]},
+            "line": {"stroke": _PALETTE[0]},
+        }
+    }
 
 
 def over_time(
@@ -126,9 +153,7 @@ def over_time(
     if mark == "bar":
         shown = _stacked(shown, value, grain)
         columns += ["end", "bottom", "top"]
-        # Requests and tokens are counted: there is no half of one.
-        few = shown[value].dtype.kind == "i" and shown["top"].max() <= _FEW
-        axis = alt.Axis(values=list(range(_FEW + 1))) if few else alt.Axis()
+        axis = _axis(shown[value], shown["top"].max())
         encoding |= {"x2": "end:T", "y": alt.Y("bottom:Q", title=title, axis=axis), "y2": "top:Q"}
     base = alt.Chart(shown[columns], width=width, height=height)
     marked = base.mark_rect(clip=True) if mark == "bar" else base.mark_line(point={"size": 22}, clip=True)
@@ -162,7 +187,7 @@ def ranked(
     plain = [name for name in shown.columns if pd.api.types.is_numeric_dtype(shown[name])]
     bars = alt.Chart(shown[[category, *plain]], width=width, height={"step": 22}).mark_bar(cornerRadiusEnd=2)
     chart: alt.Chart = bars.encode(
-        x=alt.X(f"{value}:Q", title=title),
+        x=alt.X(f"{value}:Q", title=title, axis=_axis(shown[value], shown[value].max())),
         y=alt.Y(f"{category}:N", sort="-x", title=None),
         tooltip=_tooltip(shown, (category, *plain)),
     )
@@ -216,7 +241,7 @@ def outlook(
         The chart, or a note if there is nothing to chart.
     """
     if history.empty:
-        return _nothing(title)
+        return Note(f"{title}: no whole day is over yet; there is something to see from tomorrow on.")
     was = pd.DataFrame({"time": on_the_clock(history.index.to_series()), value: history[value]})
     layers = [alt.Chart(was).mark_line().encode(x=alt.X("time:T", title=None), y=alt.Y(f"{value}:Q", title=title))]
     if not forecast.empty:
@@ -228,15 +253,21 @@ def outlook(
     return alt.LayerChart(layer=layers, width=width, height=220)
 
 
-def table(frame: pd.DataFrame, nothing: str) -> pd.DataFrame | Note:
-    """Return the frame, or a note that says `nothing` when it has no rows."""
-    return Note(nothing) if frame.empty else frame
+def table(frame: pd.DataFrame, nothing: str) -> Table | Note:
+    """Return the frame as people read it, or a note that says `nothing` when it has no rows."""
+    return Note(nothing) if frame.empty else Table(frame)
 
 
 def on_the_clock(times: pd.Series) -> pd.Series:
     """Declare the hours of a clock as UTC: a browser would move them to its own zone, and UTC stays where it is."""
     moved: pd.Series = times.dt.tz_localize(None).dt.tz_localize("UTC")
     return moved
+
+
+def _axis(values: pd.Series, most: float) -> alt.Axis:
+    """Return the axis of values up to `most`: requests and tokens are counted, there is no half of one."""
+    few = values.dtype.kind == "i" and most <= _FEW
+    return alt.Axis(values=list(range(_FEW + 1)), format="d") if few else alt.Axis()
 
 
 def _domain(times: pd.Series, ends: list[pd.Timestamp | None], grain: Grain) -> list[int]:

@@ -77,7 +77,8 @@ def latency(
     Returns:
         One row per combination with at least one such answer, in order: `time` (datetime64[us, tz], only with a grain),
         the columns of `by` (str), `requests` (int64), `p50`, `p90`, `p95`, `p99`, `mean`, `max` (float64, seconds; mean
-        and max are exact), `looked_at_since` (datetime64[us, tz]; missing where all requests counted).
+        and max are exact), `looked_at_since` (datetime64[us, tz]; missing where all requests counted). `attrs["unit"]`
+        says what is measured.
 
     Raises:
         ValueError: `tz` is no time zone, `grain` no length, or `by` names something twice or unknown.
@@ -142,9 +143,10 @@ def _percentiles(
 ) -> pd.DataFrame:
     dimensions, zone = checked(by, ("model", "user", "key_alias", "team")), valid_zone(tz)
     checked_grain(grain)
-    if set(dimensions) <= {"model"} and where.names <= {"model", "status"}:
-        return _binned(engine, measure, where, dimensions, grain, zone)
-    return _sampled(engine, measure, where, dimensions, grain, zone)
+    by_model = set(dimensions) <= {"model"} and where.names <= {"model", "status"}
+    frame = (_binned if by_model else _sampled)(engine, measure, where, dimensions, grain, zone)
+    frame.attrs["unit"] = "tokens/s" if measure == "speed" else "s"
+    return frame
 
 
 def _value(measure: _Measure, rows: Any) -> ColumnElement[Any]:

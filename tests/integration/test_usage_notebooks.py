@@ -73,4 +73,4 @@ def test_notebooks_are_friendly_about_an_empty_log(empty: dict[str, list[dict[st
     assert "claude-haiku-4-5" not in str(empty["usage_costs"])
     assert "3 weeks of hours are needed" in str(empty["usage_performance"])
     assert "no answers yet that tell how long one takes" in str(empty["usage_capacity"])
-    assert "days are needed, there are 0" in str(empty["usage_costs"])
+    assert "whole days of use; the log has 0 so far" in str(empty["usage_costs"])

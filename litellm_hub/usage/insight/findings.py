@@ -7,6 +7,8 @@ from html import escape
 
 import pandas as pd
 
+from litellm_hub.usage.tables import Table
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -21,7 +23,7 @@ class Finding:
     table: pd.DataFrame
 
     def _repr_html_(self) -> str:
-        rows = "" if self.table.empty else self.table.to_html(index=False, border=0, max_rows=20)
+        rows = "" if self.table.empty else Table(self.table)._repr_html_()
         return f"<p>{escape(self.words)}</p>{rows}"
 
 

@@ -51,7 +51,7 @@ def forecast(series: pd.Series, horizon: int, *, grain: Grain, coverage: float =
     needed = max(SEASONS_NEEDED * season, 3 * horizon)
     if len(series) < needed:
         empty = pd.DataFrame({"time": series.index[:0], **dict.fromkeys(("expected", "low", "high"), 0.0)})
-        words = f"Forecast: {some(needed, grain)} are needed, there are {len(series):,}."
+        words = f"A forecast needs {some(needed, f'whole {grain}')} of use; the log has {len(series):,} so far."
         return Finding(words, empty)
     steady = np.log1p(series.to_numpy(dtype="float64")[-_MOST_HISTORY[grain] :])
     ahead = _continue(steady, horizon, season)

@@ -83,7 +83,7 @@ def test_nothing_to_chart_gives_a_line_of_text() -> None:
 
 def test_an_empty_table_gives_its_line_of_text() -> None:
     frame = hours("UTC")
-    assert charts.table(frame, "None.") is frame
+    assert charts.table(frame, "None.").frame is frame
     assert repr(charts.table(frame.iloc[:0], "None.")) == "None."
 
 

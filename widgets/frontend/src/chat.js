@@ -12,7 +12,7 @@ import { Channel } from "./protocol.js";
 import { makeSettings } from "./settings.js";
 
 const ENDINGS = { done: "The answer is complete.", stopped: "The answer is stopped.", cut: "The answer is cut.", failed: "There is no answer." };
-const IDEAS = ["Explain what this lab can do for me in three sentences.", "Write a Python function that reads a CSV file and plots its columns."];
+const IDEAS = ["Explain in three sentences what a virtual environment in Python is for.", "Write a Python function that reads a CSV file and plots its columns."];
 
 function render({ model, el, signal }) {
   forbidPrefetch();

@@ -40,7 +40,7 @@ def test_a_silent_series_stays_silent() -> None:
 @pytest.mark.parametrize("days", [0, 5, 27])
 def test_a_short_series_is_said_in_words(days: int) -> None:
     found = forecast(daily(5).head(days), 7, grain="day")
-    assert found.words == f"Forecast: 28 days are needed, there are {days}."
+    assert found.words == f"A forecast needs 28 whole days of use; the log has {days} so far."
     assert list(found.table) == ["time", "expected", "low", "high"]
     assert found.table.empty
 
