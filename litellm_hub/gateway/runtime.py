@@ -19,6 +19,8 @@ import litellm
 from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
 
+from litellm_hub.gateway.tool_text import Recovered, recovery_for
+
 log = logging.getLogger("litellm_hub.runtime")
 
 CRASHED = "an error was encountered while running the model"  # Ollama; what follows is just the last line of a log
@@ -101,9 +103,15 @@ class RuntimeTransport(httpx.AsyncBaseTransport):
         try:
             response = await watch.wait(self._send(request))
             response.stream = _Watched(response.stream, watch)
+            recovery = recovery_for(request.url.path, await request.aread()) if response.is_success else None
             if response.headers.get("content-type", "").startswith(_STREAMS):
+                if recovery is not None:
+                    response.stream = Recovered(response.stream, recovery)
                 return response
-            text = (await response.aread()).decode(errors="replace")
+            body = await response.aread()
+            if recovery is not None and (changed := recovery.plain(body)) is not body:
+                return _with_body(response, changed)
+            text = body.decode(errors="replace")
             if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR and CRASHED in text:
                 log.warning("The runtime at %s crashed: %s", request.url.netloc.decode(), text)
                 return _answer(request, httpx.codes.BAD_GATEWAY, BROKEN)
@@ -248,6 +256,12 @@ async def _denies_work(client: httpx.AsyncClient, request: httpx.Request) -> boo
         return not any(slot["is_processing"] for slot in slots)
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
+
+
+def _with_body(response: httpx.Response, body: bytes) -> httpx.Response:
+    """Return the answer with another body."""
+    headers = {"content-type": response.headers["content-type"]}
+    return httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
 
 
 def _answer(request: httpx.Request, status: int, message: str) -> httpx.Response:

@@ -82,6 +82,7 @@ def test_an_answer_that_grows_is_saved_at_once_and_then_at_intervals(library: Li
     answer = session.conversation.ask("Go on", "m")
     wait_for(lambda: len(writes) >= 1)
     library.flush()
+    wait_for(lambda: not library._due)  # the prompt's own saving is over
     del writes[:-1]
     start = time.monotonic()
     while time.monotonic() - start < 2 * INTERVAL:
