@@ -62,6 +62,13 @@ def test_a_question_about_state_is_asked_again(view: PretendedView) -> None:
     expect(view.page.get_by_text("No conversation is kept yet.")).to_be_visible()
 
 
+def test_an_answer_at_its_limit_can_be_continued(view: PretendedView) -> None:
+    begin(view)
+    end(view, figures={"finish_reason": "length"})
+    view.page.get_by_role("button", name="Continue").click()
+    assert view.sent("ask") == [{"type": "ask", "text": "Continue exactly where you stopped.", "attachments": []}]
+
+
 def test_a_draft_survives_another_display_and_belongs_to_its_conversation(view: PretendedView) -> None:
     prompt(view).fill("half a thou")
     view.render()

@@ -18,12 +18,14 @@ from typing import Any, Protocol
 from litellm_hub.client import ChatStream, HubClient, ToolCall
 from litellm_hub.client.errors import AnswerCut, HubError
 from widgets.conversations.answer_figures import AnswerFigures
+from widgets.conversations.loops import EVERY, WATCHED, goes_round
 from widgets.conversations.pacing import Pacer
 from widgets.storage.document import Answer, Call, CallState, Ending, State
 from widgets.tools.toolbox import Toolbox
 
 MAX_ROUNDS = 10  # of tool calls in one answer
 _ANOTHER = "Ask again, or choose another model."
+_AGAIN = "This call was made before, and not again. Answer the user with what it gave:"
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,9 @@ class AnswerTask:
         self._news = threading.Condition()
         self._figures = AnswerFigures()
         self._length = 0
+        self._tail = ""
+        self._unlooked = 0  # characters that came since the end was looked at
+        self._results: dict[tuple[str, str], str] = {}  # of the calls that were made, by name and arguments
         self._final: Answer | None = None
 
     def start(self) -> AnswerTask:
@@ -190,10 +195,19 @@ class AnswerTask:
                 for delta in stream:
                     pacer.write(gap + delta.text)
                     gap = ""
+                    self._notice_loop(delta.text)
         finally:
             pacer.close()
             self._figures.add(stream)
         return stream.tool_calls
+
+    def _notice_loop(self, text: str) -> None:
+        self._tail = (self._tail + text)[-WATCHED:]
+        self._unlooked += len(text)
+        if self._unlooked >= EVERY:
+            self._unlooked = 0
+            if goes_round(self._tail):
+                raise HubError("The model repeats itself, so its answer was stopped.", _ANOTHER, retry=True)
 
     def _open(self) -> ChatStream:
         if not self.settings.model:
@@ -222,7 +236,8 @@ class AnswerTask:
             call_id = asked.id if asked.id and asked.id not in taken else f"{asked.id or 'call'}-{number}-{index}"
             taken.add(call_id)
             call = Call(id=call_id, name=asked.name, arguments=_pretty(asked.arguments), round=number, at=self._length)
-            call.state = CallState.ASKING if self._toolbox.asks(call.name) else CallState.RUNNING
+            known = (call.name, call.arguments) in self._results
+            call.state = CallState.ASKING if self._toolbox.asks(call.name) and not known else CallState.RUNNING
             calls.append(call)
             self.target.set_call(self.answer_id, call)
         for call in calls:
@@ -232,6 +247,9 @@ class AnswerTask:
     def _call(self, call: Call) -> None:
         if not self._toolbox.has(call.name):
             call.state, call.result = CallState.FAILED, self._toolbox.refusal(call.name)
+        elif (result := self._results.get((call.name, call.arguments))) is not None:
+            # Small models ask for the same again instead of reading what they got.
+            call.state, call.result = CallState.DONE, f"{_AGAIN}\n{result}"
         elif not self._allowed(call):
             why = "The answer was stopped before the call." if self._stopped else "The user did not allow this call."
             call.state, call.result = CallState.DENIED, why
@@ -239,6 +257,8 @@ class AnswerTask:
             call.state = CallState.RUNNING
             self.target.set_call(self.answer_id, call)
             call.state, call.result = self._run_tool(call)
+            if call.state is CallState.DONE:
+                self._results[call.name, call.arguments] = call.result
 
     def _allowed(self, call: Call) -> bool:
         """Wait for the user's word, if it is needed; False if it is no, or the answer is stopped."""

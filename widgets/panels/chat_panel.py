@@ -21,7 +21,7 @@ from widgets.conversations.library import Library
 from widgets.panels import assets
 from widgets.panels.chat_requests import ChatRequests
 from widgets.panels.chat_session import ChatSession
-from widgets.panels.hub_panel import HubPanel
+from widgets.panels.hub_panel import LONGEST_ANSWER, HubPanel
 from widgets.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ChatPanel(HubPanel):
             one that the hub lists.
         system_prompt: What the model is told before the conversation.
         temperature: Randomness, 0 to 2; None leaves it to the hub.
-        max_tokens: Longest answer in tokens; None leaves it to the hub.
+        max_tokens: Longest answer in tokens; one that reaches it can be continued. None leaves it to the hub.
         tools: Functions of the notebook that models may call; name, docstring and annotations tell them how. They run
             on threads of their own, beside the notebook's cells.
         approve: "ask" to be asked before each call of a tool, "always" to let them run.
@@ -79,7 +79,7 @@ class ChatPanel(HubPanel):
         model: str = "",
         system_prompt: str = "",
         temperature: float | None = None,
-        max_tokens: int | None = None,
+        max_tokens: int | None = LONGEST_ANSWER,
         tools: Iterable[Callable[..., Any] | Tool] = (),
         approve: str = "ask",
         conversation: str | None = None,

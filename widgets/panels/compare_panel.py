@@ -18,7 +18,7 @@ from widgets.conversations.conversation import BusyError
 from widgets.conversations.handle import AnswerHandle
 from widgets.conversations.history import as_frame
 from widgets.panels import assets
-from widgets.panels.hub_panel import HubPanel
+from widgets.panels.hub_panel import LONGEST_ANSWER, HubPanel
 from widgets.panels.message_panel import Message, text_of
 from widgets.tools.toolbox import Toolbox
 
@@ -61,7 +61,7 @@ class ComparePanel(HubPanel):
         *,
         system_prompt: str = "",
         temperature: float | None = None,
-        max_tokens: int | None = None,
+        max_tokens: int | None = LONGEST_ANSWER,
         base_url: str | None = None,
         api_key: str | None = None,
     ) -> None:

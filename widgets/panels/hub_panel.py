@@ -11,6 +11,7 @@ from litellm_hub.client import HubClient, HubStatus
 from widgets.conversations.answer_task import Settings
 from widgets.panels.message_panel import Message, MessagePanel, text_of
 
+LONGEST_ANSWER = 1024  # tokens, unless somebody says otherwise: small models may go on for ever
 _CHECKING = {"state": "checking", "reason": "Asking the hub …", "remedy": ""}
 
 

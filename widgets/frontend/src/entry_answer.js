@@ -5,6 +5,7 @@ import { describe } from "./numbers.js";
 import { branchSwitcher, toolbar } from "./toolbar.js";
 
 const NOTES = { stopped: "Stopped", cut: "Answer cut", failed: "No answer" };
+const CONTINUE = "Continue exactly where you stopped.";
 const BUSY = new Set(["streaming", "waiting"]);
 
 /** An answer. Until it comes near the reader it holds plain text only, so that long conversations open at once. */
@@ -71,13 +72,20 @@ export class Answer {
   #finish() {
     this.dots?.remove();
     this.body.end();
-    this.foot.replaceChildren(...[this.#figures(), this.#tools()].filter(Boolean));
+    this.foot.replaceChildren(...[this.#figures(), this.#further(), this.#tools()].filter(Boolean));
   }
 
   #figures() {
     const parts = describe(this.entry.figures).map(({ label, value, title }) => h("span", { title }, label ? `${label} ` : null, value));
     if (NOTES[this.entry.state] && !this.entry.reason) parts.unshift(h("strong", {}, NOTES[this.entry.state]));
     return parts.length ? h("span", { class: "lab-chat-figures" }, ...parts) : null;
+  }
+
+  /** An answer that reached its limit goes on with a prompt of its own. */
+  #further() {
+    if (this.context.readonly || this.entry.figures?.finish_reason !== "length") return null;
+    const ask = () => this.context.send("ask", { text: CONTINUE, attachments: [] });
+    return textButton("Continue", () => this.context.whenIdle(ask), "lab-chat-guarded");
   }
 
   #tools() {

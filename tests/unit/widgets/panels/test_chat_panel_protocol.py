@@ -13,6 +13,7 @@ import traitlets
 from litellm_hub.client.errors import AnswerCut, HubError
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 from tests.unit.widgets.conftest import Recorded, wait_for
+from widgets.conversations.loops import goes_round
 
 NewPanel = Callable[..., Recorded]
 
@@ -53,9 +54,34 @@ def test_settings_are_sent_only_when_set(panel: Recorded, hub: ScriptedHub) -> N
     panel.temperature, panel.max_tokens, panel.system_prompt = 0.5, 9, "Be kind."
     panel.ask("two").wait(10)
     bare, full = hub.requests
-    assert not {"temperature", "max_tokens", "tools"} & set(bare)
+    assert not {"temperature", "tools"} & set(bare)
+    assert bare["max_tokens"] == 1024
     assert (full["temperature"], full["max_tokens"]) == (0.5, 9)
     assert [message["content"] for message in full["messages"]] == ["Be kind.", "one", "Hello", "two"]
+
+
+def test_an_answer_that_goes_round_is_stopped_and_can_be_asked_again(panel: Recorded, hub: ScriptedHub) -> None:
+    hub.reply = lambda body: Reply(answer_lines(["The sea is ", *["blue, and the sea is "] * 400]))
+    with pytest.raises(HubError, match="repeats itself"):
+        panel.ask("Hello").wait(10)
+    answer = panel.view.entries[-1]
+    assert (answer["state"], answer["retry"]) == ("cut", True)
+    assert len(answer["text"]) < 3000
+
+
+@pytest.mark.parametrize(
+    ("text", "round_and_round"),
+    [
+        ("word and " * 200, True),
+        ("-" * 2000, False),
+        ("| 1 | 2 |\n" * 200, False),
+        ("".join(f"{number} times two is {2 * number}. " for number in range(100)), False),
+        ("word and " * 20, False),
+        ("Not so. " + "x" * 1199, False),
+    ],
+)
+def test_only_words_that_come_again_and_again_are_a_loop(text: str, round_and_round: bool) -> None:
+    assert goes_round(text) is round_and_round
 
 
 def test_stop_keeps_the_text_and_ends_the_request(panel: Recorded, hub: ScriptedHub) -> None:

@@ -158,6 +158,31 @@ def test_a_model_that_calls_on_and_on_is_stopped(
     assert [entry["text"][: call["at"]].count("I add.") for call in entry["calls"]] == [1, 2, 3]
 
 
+def test_the_same_call_does_not_run_twice(new_panel: NewPanel, hub: ScriptedHub) -> None:
+    ran: list[int] = []
+
+    def count() -> int:
+        """Count."""
+        ran.append(1)
+        return len(ran)
+
+    call = {"tool_calls": [{"index": 0, "id": "same", "function": {"name": "count", "arguments": "{}"}}]}
+
+    def reply(body: dict[str, Any]) -> Reply:
+        if len(hub.requests) <= 2:
+            return Reply([chunk(delta=call), chunk(finish_reason="tool_calls")])
+        return Reply(answer_lines(["One."]))
+
+    hub.reply = reply
+    panel = new_panel(tools=[count], approve="always")
+    assert panel.ask("Go on").wait(10).text == "One."
+    assert ran == [1]
+    results = [call["result"] for call in last(panel)["calls"]]
+    assert results[0] == "1"
+    assert "made before" in results[1]
+    assert results[1].endswith("\n1")
+
+
 def test_a_call_that_nobody_offered_is_an_error_in_words(panel: Recorded, hub: ScriptedHub) -> None:
     call = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "add", "arguments": "{}"}}]}
     hub.reply = lambda body: Reply([chunk(delta=call), chunk(finish_reason="tool_calls")])
