@@ -95,6 +95,7 @@ def lab_variables(home: Path) -> dict[str, object]:
         "jupyter_port": jupyter,
         "runtime_port": runtime,
         "lab_runtime": "llama_cpp",
+        "lab_models": catalogue(),
         "usage_refresh_seconds": 5,
     }
 
@@ -111,7 +112,7 @@ def lab(lab_folder: Path) -> Iterator[Lab]:
     if os.environ.get(LAB_OF_CALLER):
         yield Lab(Path(os.environ[LAB_OF_CALLER]))
         return
-    variables = lab_variables(lab_folder / "lab") | {"lab_models": catalogue()}
+    variables = lab_variables(lab_folder / "lab")
     run = playbook("site", variables)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     yield Lab(lab_folder / "lab")

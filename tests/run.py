@@ -105,11 +105,10 @@ class FreshLab:
 
     def __init__(self, folder: Path) -> None:
         from tests.conftest import lab_variables
-        from tests.support.lab import catalogue
 
         self.home, self.clone, self.log = folder / "lab", folder / "clone", folder / "make.log"
         self._variables = folder / "variables.json"
-        self._variables.write_text(json.dumps(lab_variables(self.home) | {"lab_models": catalogue()}))
+        self._variables.write_text(json.dumps(lab_variables(self.home)))
         self._thread = threading.Thread(target=self._make)
         self._code: int | None = None
 

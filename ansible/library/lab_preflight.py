@@ -24,8 +24,8 @@ choices:
   description:
     - One line for each choice, with its reason and the variable that overrides it. The choices themselves are
       C(profile), C(manager) (systemd or supervisor), C(images) (empty without containers), C(stands) (whether there is
-      a database already), C(docker) (the engine's command line and versions, empty where they are missing), C(runtime)
-      and C(python).
+      a database already), C(docker) (the engine's command line and versions, empty where they are missing), C(runtime),
+      C(models) (names) and C(python).
   type: list
   returned: always
 """
@@ -172,6 +172,18 @@ class Preflight:
             (True, "llama_cpp", "Ollama's downloads do not answer from here"),
         )
 
+    def choose_models(self, runtime: str) -> list[str]:
+        """The models that the runtime is to have: all it has a source for, but none that the memory does not hold."""
+        free, chosen, left = lab_host.memory_available_mb(), [], []
+        for entry in (entry for entry in self.settings["lab_models"] if entry.get(runtime)):
+            name, need = entry["name"], int(entry.get("memory") or 0) if runtime == "llama_cpp" else 0
+            if need <= free or self.installed(f"models/llama_cpp/{name}.gguf"):
+                chosen.append(name)
+            else:
+                left.append(f"; not {name}, which needs {need} MB of memory, {free} MB are free")
+        self.choices.append(f"models    {', '.join(chosen)}{''.join(left)} (override: lab_models)")
+        return chosen
+
     def choose_python(self) -> str:
         wanted, folders = self.settings["lab_python"], ("/usr/bin", "/usr/local/bin")
         versions = [f"{folder}/python3{minor}" for folder in folders for minor in ("", ".14", ".13", ".12", ".11")]
@@ -248,6 +260,7 @@ class Preflight:
         profile = self.choose_profile()
         images = self.choose_images(answering) if profile == "containers" else ""
         runtime = self.choose_runtime(answering)
+        models = self.choose_models(runtime)
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
         self.check_ports(runtime)
@@ -262,6 +275,7 @@ class Preflight:
             "images": images,
             "docker": dataclasses.asdict(self.engine),
             "runtime": runtime,
+            "models": models,
             "python": python,
             "stands": self.installed("data/postgres/16/PG_VERSION") or self.installed("hub.env"),
         }

@@ -43,11 +43,13 @@ ENTRY = {
     "ollama": {"type": "dict", "options": {"tag": {"type": "str", "required": True}}},
     "llama_cpp": {
         "type": "dict",
-        "options": {"wheel": {}, "file": {"type": "path"}, "url": {}, "sha256": {}},
-        "required_one_of": [["wheel", "file", "url"]],
-        "mutually_exclusive": [["wheel", "file", "url"]],
+        "options": {"wheel": {}, "file": {"type": "path"}, "url": {}, "parts": {}, "sha256": {}},
+        "required_one_of": [["wheel", "file", "url", "parts"]],
+        "mutually_exclusive": [["wheel", "file", "url", "parts"]],
     },
     "price": {"type": "dict", "options": {"input": {"type": "float"}, "output": {"type": "float"}}},
+    "memory": {"type": "int"},
+    "licence": {"type": "str"},
     "tools": {"type": "raw", "choices": [True, False]},
     "vision": {"type": "raw", "choices": [True, False]},
 }
@@ -152,7 +154,9 @@ def check_catalogue(models: object) -> list[str]:
             problems.append(problem(f"{where}.context", entry["context"], "too small", "Use a number from 256 on"))
         # None is ever guessed.
         source = entry.get("llama_cpp") or {}
-        if (source.get("url") or "sha256" in source) and not re.fullmatch(r"[0-9a-f]{64}", str(source.get("sha256"))):
+        if (source.get("url") or source.get("parts") or "sha256" in source) and not re.fullmatch(
+            r"[0-9a-f]{64}", str(source.get("sha256"))
+        ):
             remedy = "Give the 64 hexadecimal digits that the publisher states"
             problems.append(problem(f"{where}.llama_cpp.sha256", source.get("sha256"), "no sha256 digest", remedy))
     return problems

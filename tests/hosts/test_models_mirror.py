@@ -126,7 +126,7 @@ def test_models_come_from_the_mirror_under_their_short_names_and_newer_ones_when
                 "update": update,
                 "progress_log": str(folder / "models.log"),
             }
-            result = run_module("ollama_models", arguments)
+            result = run_module("lab_models", arguments)
             assert result["models"] == [{"name": "phi", "available": True, "reason": ""}], result
             return bool(result["changed"])
 

@@ -1,4 +1,4 @@
-"""The module `ollama_models` against the double: sources, disk, healing, warm-up."""
+"""The module `lab_models` against the double: sources, disk, healing, warm-up."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Lab:
             "progress_log": str(self.log),
             **options,
         }
-        return run_module("ollama_models", arguments, check=check)
+        return run_module("lab_models", arguments, check=check)
 
     def names(self, path: str = "/api/tags") -> list[str]:
         return sorted(model["name"] for model in self.server.call("GET", path)[0]["models"])

@@ -78,11 +78,12 @@ def playbook(
 
 
 def catalogue() -> list[dict[str, object]]:
-    """The project's models, and the small one under a second name: for choosing and comparing, at a second's cost."""
+    """The project's models but the large ones, and the small one under a second name: a lab in seconds."""
     models: list[dict[str, object]] = yaml.safe_load((ROOT / "ansible/group_vars/all/models.yml").read_text())[
         "lab_models"
     ]
     small = next(model for model in models if model["name"] == "smollm2")
+    models = [model for model in models if "parts" not in model.get("llama_cpp", {})]  # type: ignore[operator]
     return [*models, small | {"name": TWIN}]
 
 

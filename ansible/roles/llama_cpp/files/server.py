@@ -3,6 +3,7 @@
 Requests need the key in the environment variable RUNTIME_API_KEY, so that nobody passes by the gateway.
 
 Usage: server.py --model FILE --alias NAME --port PORT --context TOKENS --parallel N [--threads N] [--cache-mb MB]
+    [--idle SECONDS]
 """
 
 import argparse
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, required=True, help="requests at the same time")
     parser.add_argument("--threads", type=int, default=0, help="0: llama.cpp chooses")
     parser.add_argument("--cache-mb", type=int, default=256, help="memory for the prompts of earlier requests")
+    parser.add_argument("--idle", type=int, default=-1, help="seconds without a request until it leaves the memory")
     arguments = parser.parse_args()
 
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})  # the server's threads inherit it
@@ -38,6 +40,7 @@ def main() -> None:
     params.kv_unified = False
     params.ctx_shift = False
     params.cache_ram_mib = arguments.cache_mb
+    params.sleep_idle_seconds = arguments.idle
     params.ui = False
     if arguments.threads:
         params.cpuparams.n_threads = arguments.threads

@@ -1,29 +1,35 @@
 #!/usr/bin/python
-"""Ansible module: the catalogue's models on an Ollama server."""
+"""Ansible module: the catalogue's models for the runtime."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: ollama_models
-short_description: Have the catalogue's models on an Ollama server
+module: lab_models
+short_description: Have the catalogue's models, on an Ollama server or as files for llama.cpp
 description:
   - A model that is there, with all its files, needs no network, unless I(update) asks its source for a newer one.
   - A download that stalls is cut and resumed. Changed means that a digest changed or a broken file was replaced.
   - The sizes of everything that is still needed are compared with the free space before the first byte.
   - A source that does not answer is no failure of the module; the model is returned with C(available=false)
     and the reason, so that a lab can stand up with the models it has.
-  - The first model that is there is loaded into memory at the end, so that the first question does not wait.
+  - On Ollama the first model that is there is loaded into memory at the end, so that the first question does not wait.
 options:
-  base_url: {description: The server's address., type: str, required: true}
+  runtime: {description: What serves the models., type: str, choices: [ollama, llama_cpp], default: ollama}
+  base_url: {description: The server's address. For Ollama., type: str}
   models:
-    description: Entries of the catalogue, each with C(name) and C(ollama.tag).
+    description: Entries of the catalogue, each with C(name) and its source for the runtime.
     type: list
     elements: dict
     required: true
   models_path:
-    description: The server's models folder. What is copied there gets its owner.
+    description: The models' folder. What is copied to that of an Ollama gets its owner.
     type: path
     required: true
+  parts:
+    description: "What the catalogue's C(llama_cpp.parts) are made of: C(package), C(sha256), C(bytes) of each."
+    type: dict
+    default: {}
+  index_url: {description: The package index that has the parts., type: str, default: https://pypi.org/simple}
   files:
     description:
       - A folder with the same layout. Models that it holds are copied from there, and no registry is asked for them.
@@ -56,6 +62,7 @@ from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible.module_utils.lab_gguf import Files
 from ansible.module_utils.lab_model_store import ModelError, Store, blobs_of, full_disk
 from ansible.module_utils.lab_ollama import (
     NO_SPACE,
@@ -299,11 +306,36 @@ def run(catalogue: Catalogue) -> None:
     catalogue.warm_up()
 
 
+def files(params: dict, dry: bool) -> dict:
+    """Have the models as files for llama.cpp, each also after one failed; return the module's result."""
+    patience = (params[name] for name in ("stall_timeout", "retries", "retry_pause"))
+    store = Files(params["models_path"], params["parts"], params["index_url"], *patience, params["progress_log"])
+    models, changed, errors = [], False, []
+    for entry in params["models"]:
+        name, source = entry["name"], entry["llama_cpp"]
+        found = {"name": name, "available": False, "reason": ""}
+        try:
+            brought = not store.is_there(name, source["sha256"]) if dry else store.bring(name, source)
+            changed |= brought
+            found["available"] = not (dry and brought)
+        except SourceError as error:
+            found["reason"] = str(error)
+        except ModelError as error:
+            errors.append(f"lab_models[{name}].llama_cpp={source}: {error}")
+        models.append(found)
+    if errors:
+        raise ModelError("\n".join(errors))
+    return {"changed": changed, "models": models}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "base_url": {"type": "str", "required": True},
+            "runtime": {"type": "str", "choices": ["ollama", "llama_cpp"], "default": "ollama"},
+            "base_url": {"type": "str"},
+            "parts": {"type": "dict", "default": {}},
+            "index_url": {"type": "str", "default": "https://pypi.org/simple"},
             "models": {"type": "list", "elements": "dict", "required": True},
             "models_path": {"type": "path", "required": True},
             "files": {"type": "path"},
@@ -314,9 +346,15 @@ def main() -> None:
             "retry_pause": {"type": "float", "default": 2},
             "progress_log": {"type": "path", "required": True},
         },
+        required_if=[["runtime", "ollama", ["base_url"]]],
         supports_check_mode=True,
     )
     os.umask(0o022)
+    if module.params["runtime"] == "llama_cpp":
+        try:
+            module.exit_json(**files(module.params, module.check_mode))
+        except (ModelError, OSError) as error:
+            module.fail_json(msg=f"{error}")
     catalogue = Catalogue(module.params)
     try:
         (check if module.check_mode else run)(catalogue)
