@@ -68,13 +68,14 @@ def candidates(prefix: str, namespace: Mapping[str, Any]) -> list[Candidate]:
         namespace: The notebook's variables.
 
     Returns:
-        At most 50, in alphabetical order.
+        At most 50, data before classes and functions, each in alphabetical order; what was imported is none of them.
     """
     wanted = prefix.lower()
     # A copy: another thread may be running a cell.
-    names = [name for name, value in list(namespace.items()) if wanted in name.lower() and _attachable(name, value)]
-    names.sort(key=lambda name: (not name.lower().startswith(wanted), name.lower()))
-    found = [(name, namespace.get(name)) for name in names[:MOST_CANDIDATES]]
+    found = [(name, value) for name, value in list(namespace.items()) if wanted in name.lower()]
+    found = [(name, value) for name, value in found if _attachable(name, value)]
+    found.sort(key=lambda item: (not item[0].lower().startswith(wanted), _is_code(item[1]), item[0].lower()))
+    found = found[:MOST_CANDIDATES]
     return [Candidate(name, kind_of(value), summary_of(name, value)) for name, value in found]
 
 
@@ -181,7 +182,13 @@ def summary_of(name: str, value: Any) -> str:
 
 def _attachable(name: str, value: Any) -> bool:
     hidden = name.startswith("_") or name in _IPYTHON
-    return not hidden and type(value) is not types.ModuleType and _library(value) not in _PICTURES
+    if hidden or type(value) is types.ModuleType or _library(value) in _PICTURES:
+        return False
+    return not _is_code(value) or getattr(value, "__module__", None) == "__main__"
+
+
+def _is_code(value: Any) -> bool:
+    return issubclass(type(value), (*_FUNCTIONS, type))
 
 
 def _body(name: str, value: Any, room: int) -> str:

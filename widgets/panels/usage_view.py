@@ -182,7 +182,7 @@ def tiles(engine: Engine, where: usage.UsageFilter) -> list[dict[str, Any]]:
         ("failure_rate", "Failed", "share", False),
         ("latency", "Median answer", "seconds", False),
         ("first_token", "Median first token", "seconds", False),
-        ("speed", "Median tokens/s", "rate", True),
+        ("speed", "Tokens/s with waiting", "rate", True),
     )
     return [
         {"name": name, "title": title, "kind": kind, "more_is_better": better, "value": now[name]}

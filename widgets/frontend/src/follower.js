@@ -53,9 +53,16 @@ export class Follower {
   }
 
   #keepEnd() {
-    if (!this.following) return;
-    this.height = this.list.scrollHeight;
-    this.list.scrollTop = this.height;
+    if (this.following) {
+      this.height = this.list.scrollHeight;
+      this.list.scrollTop = this.height;
+    }
+    this.#tell(); // a shorter list scrolls nowhere, and says nothing
+  }
+
+  #tell() {
+    const { scrollHeight, scrollTop, clientHeight } = this.list;
+    this.onscroll(!this.following && scrollHeight - scrollTop - clientHeight > FAR);
   }
 
   #scrolled() {
@@ -68,6 +75,6 @@ export class Follower {
     else if (meant && scrollTop < this.top) this.following = false;
     this.top = scrollTop;
     this.height = scrollHeight;
-    this.onscroll(rest > FAR);
+    this.#tell();
   }
 }

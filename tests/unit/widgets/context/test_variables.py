@@ -45,7 +45,10 @@ def helper(a: int) -> int:
     return a
 
 
+helper.__module__ = "__main__"  # as in a notebook
 NAMESPACE: dict[str, Any] = {
+    "Attached": Attached,
+    "dataclass": dataclasses.dataclass,
     "df": frame(),
     "items": [1, 2, 3],
     "one_item": (1,),
@@ -62,7 +65,9 @@ NAMESPACE: dict[str, Any] = {
 
 
 def test_variables_are_offered_with_a_line_about_each() -> None:
-    assert {found.name: found.summary for found in candidates("", NAMESPACE)} == {
+    offered = candidates("", NAMESPACE)
+    assert offered[-1].name == "helper", "data come first"
+    assert {found.name: found.summary for found in offered} == {
         "df": "DataFrame 1,000 × 5",  # noqa: RUF001
         "helper": "function helper",
         "items": "list, 3 items",
