@@ -20,11 +20,13 @@ class ModelInfo:
         context: Longest prompt, in tokens.
         input_cost: Price of a token read, in the hub's currency (US dollars by default).
         output_cost: Price of a token written.
+        tools: Whether it calls tools.
     """
 
     context: int | None = None
     input_cost: float | None = None
     output_cost: float | None = None
+    tools: bool | None = None
 
 
 def model_info(body: Mapping[str, Any]) -> dict[str, ModelInfo]:
@@ -50,4 +52,5 @@ def _one(info: Mapping[str, Any]) -> ModelInfo:
         None if context is None else int(context),
         amount(info.get("input_cost_per_token")),
         amount(info.get("output_cost_per_token")),
+        tools if isinstance(tools := info.get("supports_function_calling"), bool) else None,
     )

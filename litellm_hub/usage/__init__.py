@@ -22,6 +22,7 @@ from litellm_hub.usage.freshness import Freshness, freshness
 from litellm_hub.usage.people import Person, budgets, error_taxonomy, people, sessions
 from litellm_hub.usage.spans import Grain
 from litellm_hub.usage.speed import SpeedDimension, latency, time_to_first_token, tokens_per_second
+from litellm_hub.usage.statement import select
 from litellm_hub.usage.volume import Dimension, cache_hits, concurrency, hour_of_week, totals, volume
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "people",
     "prompt",
     "requests",
+    "select",
     "sessions",
     "stream_requests",
     "time_to_first_token",

@@ -22,6 +22,7 @@ from widgets.panels import assets
 from widgets.panels.chat_requests import ChatRequests
 from widgets.panels.chat_session import ChatSession
 from widgets.panels.hub_panel import LONGEST_ANSWER, HubPanel
+from widgets.tools.ready import READY
 from widgets.tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ChatPanel(HubPanel):
         temperature: Randomness, 0 to 2; None leaves it to the hub.
         max_tokens: Longest answer in tokens; one that reaches it can be continued. None leaves it to the hub.
         tools: Functions of the notebook that models may call; name, docstring and annotations tell them how. They run
-            on threads of their own, beside the notebook's cells.
+            on threads of their own, beside the notebook's cells. Some more are ready to be switched on in the settings.
         approve: "ask" to be asked before each call of a tool, "always" to let them run.
         conversation: Id of a saved conversation to go on with. Default: a new one.
         folder: Where conversations are kept. Default: `$GENAILABS_CHAT_FOLDER`, else `genailabs-chat` in
@@ -57,6 +58,8 @@ class ChatPanel(HubPanel):
         models: Names of the models that the key may use, as last seen.
         status: How the hub was when last asked: `state` ("checking" or a `HubState`), `reason`, `remedy`.
         saving: Whether the conversation is on disk: `state` ("saved", "copy" or "failed"), `reason`, `remedy`.
+        tools: The tools, and which of them are offered, see `widgets.tools.toolbox.Toolbox.describe`.
+        abilities: What is known of the models, by name: `context` in tokens, `tools`.
         meters: Budget and context used, see `widgets.panels.meters.UsageMeters.read`.
 
     Raises:
@@ -72,6 +75,7 @@ class ChatPanel(HubPanel):
     saving = traitlets.Dict().tag(sync=True)
     meters = traitlets.Dict().tag(sync=True)
     tools = traitlets.List(traitlets.Dict()).tag(sync=True)
+    abilities = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class ChatPanel(HubPanel):
         base_url: str | None = None,
         api_key: str | None = None,
     ) -> None:
-        toolbox, library, client = Toolbox(tools, approve), Library.at(folder), HubClient(base_url, api_key)
+        toolbox, library, client = Toolbox(tools, approve, READY), Library.at(folder), HubClient(base_url, api_key)
         opened = library.open(conversation) if conversation else library.new()
         super().__init__(
             client,
@@ -200,6 +204,7 @@ class ChatPanel(HubPanel):
         self.saving = asdict(self._session.saving)
         self.meters = self._session.meters()
         self.tools = self._session.toolbox.describe()
+        self.abilities = self._session.abilities
 
     def _after(self, error: HubError | None) -> None:
         self._check(quietly=error is None)

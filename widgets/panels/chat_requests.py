@@ -51,6 +51,7 @@ class ChatRequests:
             "branch": self._branch,  # id, step
             "delete": lambda message: session.delete(text_of(message, "id")),
             "approve": self._approve,  # id, call, allow, always
+            "tool": self._switch_tool,  # name, on
             # With one.
             "conversations": self._conversations,  # query
             "new": self._new,
@@ -95,6 +96,9 @@ class ChatRequests:
     def _approve(self, message: Message) -> None:
         allow, always = message.get("allow") is True, message.get("always") is True
         self._session.decide(text_of(message, "id"), text_of(message, "call"), allow, always=always)
+
+    def _switch_tool(self, message: Message) -> None:
+        self._session.switch_tool(text_of(message, "name"), on=message.get("on") is True)
 
     def _conversations(self, message: Message) -> Mapping[str, Any]:
         found = self._session.library.items(text_of(message, "query"))

@@ -133,6 +133,11 @@ class ChatSession:
             self.task.decide(call_id, allow, always=always)
             self._on_change()
 
+    def switch_tool(self, name: str, *, on: bool) -> None:
+        """Offer a tool to the models, or offer it no more."""
+        self.toolbox.switch(name, on)
+        self._on_change()
+
     def open(self, conversation_id: str | None = None) -> None:
         """Put a conversation on screen, by default a new one. The last one's answer goes on being written and saved.
 
@@ -185,6 +190,12 @@ class ChatSession:
     def forget_models(self) -> None:
         """Have the hub asked anew about all models."""
         self._meters.models = {}
+
+    @property
+    def abilities(self) -> dict[str, dict[str, Any]]:
+        """What is known of each model: `context` in tokens and whether it calls `tools`; None where it is not known."""
+        known = self._meters.models.items()
+        return {name: {"context": info.context, "tools": info.tools} for name, info in known}
 
     def meters(self) -> dict[str, float | None]:
         """Return the figures of the meters; see `UsageMeters.read`."""

@@ -21,7 +21,7 @@ function render({ model, el, signal }) {
   const title = h("div", { class: "lab-chat-title" });
   const { node: status, banner } = makeStatus(model);
   const saving = makeSaving(model);
-  const { box: settings, button: settingsButton } = makeSettings(model, (key) => channel.send("key", { key }));
+  const { box: settings, button: settingsButton } = makeSettings(model, (type, fields) => channel.send(type, fields));
 
   const events = {
     replay({ conversation, entries, busy }) {

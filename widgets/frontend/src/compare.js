@@ -19,7 +19,7 @@ function render({ model, el, signal }) {
   const root = makeRoot("Compare models", "lab-compare");
   const notes = makeNotes();
   const { node: status, banner } = makeStatus(model);
-  const { box: settings, button: settingsButton } = makeSettings(model, (key) => channel.send("key", { key }));
+  const { box: settings, button: settingsButton } = makeSettings(model, (type, fields) => channel.send(type, fields));
   const rounds = new RoundList();
   const events = {
     replay({ entries, busy }) {

@@ -40,12 +40,21 @@ export function makeModelSelect(model) {
     const chosen = model.get("model");
     const names = [...model.get("models")];
     if (!names.includes(chosen)) names.unshift(chosen);
-    select.replaceChildren(...names.map((name) => h("option", { value: name }, name || "No model")));
+    const known = model.get("abilities") ?? {};
+    select.replaceChildren(...names.map((name) => h("option", { value: name, title: ability(known[name]) }, name || "No model")));
+    select.title = ability(known[chosen]);
     select.value = chosen;
   };
   model.on("change:models", show);
+  model.on("change:abilities", show);
   bind(model, "model", show);
   return select;
+}
+
+/** What is known of a model, in a line. */
+function ability({ context, tools } = {}) {
+  const parts = [context && `${count(context)} tokens of context`, tools === true && "calls tools", tools === false && "cannot call tools"];
+  return parts.filter(Boolean).join(" · ");
 }
 
 /** The button that asks the hub again how it is. */

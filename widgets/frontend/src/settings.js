@@ -4,13 +4,13 @@ import { bind, set } from "./traits.js";
 /**
  * System prompt, temperature and longest answer; the last two say "hub's default" and are sent only when set.
  * @param {object} model the widget's model
- * @param {(key: string) => void} usekey called with a key that was typed
+ * @param {(type: string, fields: object) => void} send sends a message to Python
  */
-export function makeSettings(model, usekey) {
+export function makeSettings(model, send) {
   const id = uniqueId("settings");
   const box = h("div", { class: "lab-chat-settings", id, hidden: true, role: "group", "aria-label": "Options" });
-  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model), makeKey(usekey)));
-  const tools = makeTools(model);
+  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model), makeKey(send)));
+  const tools = makeTools(model, send);
   if (tools) box.append(tools);
   const toggle = (open) => {
     box.hidden = !open;
@@ -67,11 +67,11 @@ function makeMaxTokens(model) {
 }
 
 /** Another key for the hub: it goes to the kernel, and is nowhere else when the kernel has ended. */
-function makeKey(usekey) {
+function makeKey(send) {
   const input = h("input", { type: "password", autocomplete: "off", placeholder: "the notebook's own", "aria-label": "Key for the hub" });
   const use = () => {
     if (!input.value.trim()) return;
-    usekey(input.value);
+    send("key", { key: input.value });
     input.value = "";
     input.placeholder = "a key of yours, until the kernel ends";
   };
@@ -79,16 +79,29 @@ function makeKey(usekey) {
   return h("label", { class: "lab-chat-field" }, "Key for the hub", input);
 }
 
-/** The functions that the model may call, if there are any. */
-function makeTools(model) {
+/** The functions that the model may call, if there are any, each with a switch. */
+function makeTools(model, send) {
   const tools = model.get("tools") ?? [];
   if (!tools.length) return null;
   const list = h("ul", { class: "lab-chat-tool-list" });
+  const note = h("small", { role: "status" });
+  // What a model cannot do is said before it is asked.
+  const tell = () => {
+    const offers = (model.get("tools") ?? []).some(({ on }) => on);
+    const cannot = (model.get("abilities") ?? {})[model.get("model")]?.tools === false;
+    note.textContent = offers && cannot ? `${model.get("model")} cannot call tools: choose another model, or switch them off.` : "";
+  };
   bind(model, "tools", (all) => {
-    const items = (all ?? []).map(({ name, description, approval }) =>
-      h("li", {}, h("code", {}, name), ` ${description} `, h("small", {}, approval === "always" ? "runs without asking" : "asks first")),
-    );
+    const focused = list.contains(document.activeElement) ? document.activeElement.value : null;
+    const items = (all ?? []).map(({ name, description, approval, on }) => {
+      const box = h("input", { type: "checkbox", value: name, checked: on, onchange: () => send("tool", { name, on: box.checked }) });
+      return h("li", {}, h("label", {}, box, h("code", {}, name), ` ${description} `, h("small", {}, approval === "always" ? "runs without asking" : "asks first")));
+    });
     list.replaceChildren(...items);
+    if (focused !== null) [...list.querySelectorAll("input")].find((box) => box.value === focused)?.focus();
+    tell();
   });
-  return h("div", { class: "lab-chat-field" }, "Tools the model may call", list);
+  model.on("change:model", tell);
+  model.on("change:abilities", tell);
+  return h("div", { class: "lab-chat-field" }, "Tools the model may call", list, note);
 }

@@ -48,7 +48,7 @@ def approve(panel: Recorded, call: int = 0, **decision: bool) -> None:
 
 def test_a_call_waits_for_the_user_and_its_result_goes_to_the_model(new_panel: NewPanel, hub: ScriptedHub) -> None:
     panel = new_panel(tools=[add])
-    assert panel.tools == [{"name": "add", "description": "Add two numbers.", "approval": "ask"}]
+    assert panel.tools[0] == {"name": "add", "description": "Add two numbers.", "on": True, "approval": "ask"}
     panel.receive("ask", text='call add {"a": 2, "b": 3}')
     asking(panel)
     assert last(panel)["state"] == "waiting"
