@@ -15,6 +15,8 @@ import pytest
 from litellm_hub import usage
 from tests.support import usage_truth
 from tests.support.usage_database import PASSWORD, Database, make_full_database, make_roles
+from widgets.tools.ready import query_usage_log
+from widgets.tools.tool import Tool
 
 
 @pytest.fixture(scope="module")
@@ -236,3 +238,26 @@ def test_a_key_in_clear_would_come_out_hashed(database: Database, as_reader: Any
         with psycopg2.connect(database.owner) as connection, connection.cursor() as cursor:
             cursor.execute("DELETE FROM \"LiteLLM_SpendLogs\" WHERE request_id = 'odd'")
         connection.close()
+
+
+def test_a_statement_of_ones_own_reads_the_log_and_nothing_else(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = usage.connect(database.reader)
+    found = usage.select(engine, "SELECT model, count(*) AS requests FROM lab.usage_log GROUP BY model", limit=1)
+    assert (list(found.columns), len(found)) == (["model", "requests"], 1)
+    assert usage.select(engine, "SELECT '100%' AS said, ':x' AS other")["said"].tolist() == ["100%"]
+    for statement, why in (
+        ('SELECT * FROM "LiteLLM_VerificationToken"', "permission denied"),
+        ("CREATE TABLE t (a int)", "read-only"),
+        ("SET TRANSACTION READ WRITE; DELETE FROM lab.usage_log", "permission denied|cannot"),
+        ("SELECT nothing", "does not exist"),
+        ("SET timezone = 'UTC'", "returns no rows"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            usage.select(engine, statement)
+    engine.dispose()
+    monkeypatch.setenv("LAB_DATABASE_URL", database.reader)
+    told = Tool.of(query_usage_log).run('{"sql": "SELECT count(*) AS n FROM lab.usage_log"}')
+    assert not told.failed
+    assert "- n: int64" in told.text

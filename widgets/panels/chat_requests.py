@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
+from litellm_hub.client.tokens import estimate_tokens
 from widgets.context.variables import candidates
-from widgets.conversations.conversation import BusyError
+from widgets.conversations.conversation import BusyError, clean
 from widgets.panels.chat_session import ChatSession
 from widgets.panels.message_panel import Handler, Message, RefusedError, text_of
 from widgets.panels.notebook import namespace
-from widgets.storage.document import DocumentError, parse
+from widgets.storage.document import Attached, DocumentError, parse
 
 MOST_ITEMS = 200  # of a list: it is sent anew with each letter of a search
 
@@ -43,7 +44,7 @@ class ChatRequests:
         self.handlers: dict[str, Handler] = {
             # Without a reply; the events that follow tell what became of it.
             "replay": lambda _: session.replay(),
-            "ask": self._ask,  # text, attachments
+            "ask": self._ask,  # text, attachments (names) or attached (texts)
             "stop": lambda _: session.stop(),
             "regenerate": self._regenerate,  # id
             "retry": self._regenerate,  # id
@@ -62,14 +63,16 @@ class ChatRequests:
             "export": self._export,  # id, format
             "import": self._import,  # name, text
             "complete": self._complete,  # prefix
-            "preview": self._preview,  # text, attachments
+            "preview": self._preview,  # text, attachments or attached
         }
 
     def _ask(self, message: Message) -> None:
         text, names = text_of(message, "text"), _names(message)
         if not text.strip():
             return
-        if names:  # describing a large frame takes its time, and Stop must not wait for it
+        if attached := _attached(message):
+            self._unless_busy(lambda: self._session.ask(text, attached=attached))
+        elif names:  # describing a large frame takes its time, and Stop must not wait for it
             act = partial(self._unless_busy, partial(self._session.ask, text, names))
             threading.Thread(target=act, name="chat-ask", daemon=True).start()
         else:
@@ -170,13 +173,23 @@ class ChatRequests:
 
     def _preview(self, message: Message) -> Mapping[str, Any]:
         try:
-            return self._session.preview(text_of(message, "text"), _names(message))
+            return self._session.preview(text_of(message, "text"), _names(message), _attached(message))
         except (LookupError, ValueError) as error:
             raise RefusedError(str(error), "Attach less, or nothing.") from error
 
 
 def _names(message: Message) -> list[str]:
     return [str(name) for name in message.get("attachments") or ()]
+
+
+def _attached(message: Message) -> list[Attached]:
+    """What another kernel told of its notebook; of no use to anybody but the model that reads it."""
+    found = [item for item in message.get("attached") or () if isinstance(item, dict)]
+    return [
+        Attached(name=text_of(item, "name"), kind=text_of(item, "kind"), text=text, tokens=estimate_tokens(text))
+        for item in found
+        if (text := clean(text_of(item, "text")))
+    ]
 
 
 def _file_name(title: str) -> str:

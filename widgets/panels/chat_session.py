@@ -87,14 +87,13 @@ class ChatSession:
         """What writes its last answer; None before the first."""
         return self._opened.task
 
-    def ask(self, text: str, attachments: Sequence[str] = ()) -> AnswerHandle:
-        """Send a prompt; see `ChatPanel.ask`."""
+    def ask(self, text: str, attachments: Sequence[str] = (), *, attached: Sequence[Attached] = ()) -> AnswerHandle:
+        """Send a prompt; see `ChatPanel.ask`. `attached` goes along as it is."""
         if not text.strip():
             raise ValueError("The prompt is blank.")
         refusal: HubError | None = None
-        attached: list[Attached] = []
         try:
-            attached = self._attach(attachments)
+            attached = [*attached, *self._attach(attachments)]
         except (LookupError, ValueError) as error:
             refusal = HubError(str(error), "Attach less, or nothing.")
         return self._answer(lambda talk, **how: talk.ask(text, attachments=attached, **how), refusal)
@@ -157,7 +156,7 @@ class ChatSession:
         """Send all views what is on screen."""
         self._feed.replay()
 
-    def preview(self, text: str, attachments: Sequence[str]) -> dict[str, Any]:
+    def preview(self, text: str, attachments: Sequence[str], attached: Sequence[Attached] = ()) -> dict[str, Any]:
         """Return exactly what a prompt would send; see `widgets.panels.preview.preview`.
 
         Raises:
@@ -167,7 +166,7 @@ class ChatSession:
         settings = self._settings()
         return preview(
             text,
-            self._attach(attachments),
+            [*attached, *self._attach(attachments)],
             settings=settings,
             conversation=self.conversation,
             toolbox=self.toolbox,

@@ -1,4 +1,5 @@
 // Entry of chat.js: the panel's layout, and what becomes of Python's events.
+import { Beside } from "./beside.js";
 import { Composer } from "./composer.js";
 import { h, iconButton } from "./dom.js";
 import { Drawer } from "./drawer.js";
@@ -80,7 +81,7 @@ function render({ model, el, signal }) {
     focusComposer: () => composer.focus(),
   };
   const log = new Log(context, makeWelcome((idea) => composer.suggest(idea)));
-  const composer = new Composer({ channel, life, oneditlast: () => context.whenIdle(() => log.lastPrompt?.edit()) });
+  const composer = new Composer({ channel, life, beside: new Beside(channel, root, () => model.get("abilities")?.[model.get("model")]?.context), oneditlast: () => context.whenIdle(() => log.lastPrompt?.edit()) });
   const drawer = new Drawer(channel, notes.show);
   const begin = iconButton("compose", "New conversation", () => drawer.begin());
 

@@ -13,13 +13,15 @@ export class Composer {
   /**
    * @param {object} options
    * @param {import("./protocol.js").Channel} options.channel
+   * @param {import("./beside.js").Beside} [options.beside] who answers for variables; not needed where `plain`
    * @param {import("./life.js").Life} options.life
    * @param {() => void} options.oneditlast called when the arrow key asks for the last prompt
    * @param {boolean} [options.plain] without attachments and preview
    */
-  constructor({ channel, life, oneditlast = () => {}, plain = false, placeholder = "Write a prompt", canSend = () => true }) {
+  constructor({ channel, life, beside, oneditlast = () => {}, plain = false, placeholder = "Write a prompt", canSend = () => true }) {
     this.channel = channel;
     this.life = life;
+    this.beside = beside;
     this.canSend = canSend;
     this.busy = false;
     this.conversation = "";
@@ -34,8 +36,8 @@ export class Composer {
       box.append(this.field, row);
     } else {
       this.attachments = new Attachments(() => this.#changed());
-      this.completion = new Completion(this.field, channel, (item) => this.attachments.add(item));
-      this.preview = new Preview(channel, () => ({ text: this.field.value, attachments: this.attachments.names }));
+      this.completion = new Completion(this.field, beside, (item) => this.attachments.add(item));
+      this.preview = new Preview(beside, () => ({ text: this.field.value, attachments: this.attachments.names }));
       box.append(this.completion.node, this.preview.node, this.attachments.node, this.field, row);
       row.append(iconButton("at", "Attach a variable of the notebook", () => this.completion.start(), "lab-chat-quiet"), this.preview.button);
     }
@@ -57,12 +59,23 @@ export class Composer {
     this.preview?.close();
     const fields = { text: this.field.value };
     if (this.attachments) fields.attachments = this.attachments.names;
-    this.channel.send("ask", fields);
     this.asked = fields.text;
+    if (fields.attachments?.length) void this.#sendWith(fields);
+    else this.channel.send("ask", fields);
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => {
       this.hint.textContent = "The kernel is busy or gone: the prompt waits until it is free.";
     }, PATIENCE);
+  }
+
+  /** Send a prompt with what goes along, which a notebook beside the chat may have to tell first. */
+  async #sendWith(fields) {
+    try {
+      this.channel.send("ask", await this.beside.resolved(fields));
+    } catch (error) {
+      this.hint.textContent = `Not sent: ${error.message}`;
+      clearTimeout(this.waiting);
+    }
   }
 
   /** Another conversation is shown: keep this one's draft, and bring back that one's. */

@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines
 from tests.unit.widgets.conftest import Recorded, wait_for
+from widgets.context import remote
 
 NewPanel = Callable[..., Recorded]
 
@@ -173,3 +174,19 @@ def test_a_ping_is_answered_at_once(panel: Recorded) -> None:
     panel.sent.clear()
     panel.receive("ping")
     assert panel.sent == [{"type": "pong"}]
+
+
+def test_what_another_kernel_told_goes_along(panel: Recorded, hub: ScriptedHub) -> None:
+    told = [{"name": "df", "kind": "DataFrame", "text": "df is \udce4 frame", "tokens": 1}, {"name": "x"}, "no item"]
+    assert [item["name"] for item in panel.request("preview", text="Hello", attached=told)["items"]] == ["df", "prompt"]
+    panel.receive("ask", text="Hello", attached=told)
+    panel.done()
+    assert hub.requests[0]["messages"][-1]["content"] == "df is ? frame\n\nHello"
+    assert panel.view.entries[0]["attachments"][0]["name"] == "df"
+
+
+def test_another_kernel_tells_its_variables_as_json(variables: dict[str, Any]) -> None:
+    variables["frogs"] = [10000001.5]
+    assert {"name": "frogs", "kind": "list", "summary": "list, 1 item"} in json.loads(repr(remote.offered("fr")))
+    [described] = json.loads(repr(remote.described(["frogs"], None)))
+    assert "10000001.5" in described["text"]

@@ -12,6 +12,10 @@
   const EVENT = "genailabs:insert-cell";
   const QUESTION = "genailabs:kernel";
   const SOON = 5000; // milliseconds
+  const SIDE = "genailabs-chat";
+  const MET = "genailabs-met";
+  const SIDE_CODE = "from widgets import ChatPanel\npanel = ChatPanel()\npanel";
+  const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" d="M4 3h16a2 2 0 0 1 2 2v10a2 2 0 0 1-2 2H9l-5 4v-4a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2zm3 5v2h10V8zm0 4v2h7v-2z"/></svg>`;
   let shared = {};
 
   /** Return a package that JupyterLab shares with its extensions. */
@@ -69,30 +73,128 @@
   }
 
   function describe(tracker, NotebookActions, event) {
-    const found = place(tracker, event.composedPath()[0]);
-    if (!found) return;
-    const { content, context, sessionContext } = found.panel;
-    const cell = content.widgets[found.index];
+    const element = event.composedPath()[0];
+    const found = place(tracker, element);
+    const side = sides.find(({ node }) => node.contains(element));
+    const sessionContext = (found?.panel ?? side)?.sessionContext;
+    if (!sessionContext) return;
     const kernel = sessionContext.session?.kernel;
+    const cell = found?.panel.content.widgets[found.index];
+    const again = found ? () => NotebookActions.runCells(found.panel.content, [cell], sessionContext) : () => fill(side);
     Object.assign(event.detail, {
       status: kernel?.status ?? "dead",
       connection: kernel?.connectionStatus ?? "connected",
-      place: `${context.path}#${cell.model.id}`,
+      place: found ? `${found.panel.context.path}#${cell.model.id}` : SIDE,
+      notebook: side && beside(tracker.currentWidget),
       run: async () => {
         if (!kernel || kernel.status === "dead") await sessionContext.restartKernel();
-        await NotebookActions.runCells(content, [cell], sessionContext);
+        await again();
       },
     });
   }
 
+  /** What a chat may ask of the notebook that is worked in. */
+  function beside(panel) {
+    const kernel = panel?.sessionContext.session?.kernel;
+    if (!kernel) return undefined;
+    const { content, context } = panel;
+    const failed = content.widgets.findLast(({ model }) => errorOf(model));
+    return {
+      name: context.path.split("/").at(-1),
+      cell: content.activeCell?.model.sharedModel.getSource(),
+      error: failed && { ...errorOf(failed.model), cell: failed.model.id },
+      evaluate: async (expression) => {
+        // Silent and without code: nothing of the notebook's history, counter or `_` changes.
+        const asked = { code: "", silent: true, store_history: false, user_expressions: { lab: expression }, allow_stdin: false };
+        const { lab } = (await kernel.requestExecute(asked).done).content.user_expressions ?? {};
+        if (lab?.status !== "ok") throw new Error(lab?.evalue ?? "its kernel was interrupted");
+        return lab.data["text/plain"];
+      },
+    };
+  }
+
+  /** The error that a cell's outputs end with, and the code that made it. */
+  function errorOf(model) {
+    const outputs = model.outputs?.toJSON() ?? [];
+    const error = outputs.findLast(({ output_type }) => output_type === "error");
+    if (!error) return null;
+    const trace = error.traceback.join("\n").replace(/\u001b\[[0-9;]*m/g, "");
+    return { summary: `${error.ename}: ${error.evalue}`, text: `${trace}\n\nThe cell:\n${model.sharedModel.getSource()}` };
+  }
+
+  // The chat beside the work is a console of its own kernel whose one output is the panel: consoles show widgets, come
+  // back after a reload, and have JupyterLab's own commands for their kernel.
+  const sides = [];
+
+  async function openSide(app) {
+    if (sides.length) return app.shell.activateById(sides[0].id);
+    const kernelPreference = { name: "python3", shouldStart: true, canStart: true, shutdownOnDispose: true };
+    return app.commands.execute("console:create", { path: SIDE, name: "Chat", kernelPreference, activate: false });
+  }
+
+  /** Make the chat of a console that was opened for it, now or before the page was reloaded. */
+  function adopt(app, icon, panel) {
+    if (panel.sessionContext.path !== SIDE) return;
+    sides.push(panel);
+    panel.disposed.connect(() => sides.splice(sides.indexOf(panel), 1));
+    panel.addClass("genailabs-side");
+    Object.assign(panel.title, { label: "", caption: "Chat with the lab's models", icon, closable: true });
+    // The console is put into the main area when it is made; afterwards it may move.
+    setTimeout(() => {
+      app.shell.add(panel, "right", { rank: 1 });
+      app.shell.activateById(panel.id);
+    });
+    void fill(panel);
+  }
+
+  async function fill(panel) {
+    await panel.sessionContext.ready;
+    panel.console.clear();
+    await panel.console.inject(SIDE_CODE);
+  }
+
+  function style() {
+    const sheet = document.createElement("style");
+    sheet.textContent = `.genailabs-side { min-width: 380px !important; }
+      .genailabs-side :is(.jp-Toolbar, .jp-CodeConsole-input, .jp-CodeConsole-promptCell, .jp-CodeConsole-banner, .jp-CellHeader,
+      .jp-Cell-inputWrapper, .jp-OutputPrompt, .jp-OutputCollapser, .jp-CellFooter, .lm-SplitPanel-handle) { display: none !important; }
+      .genailabs-side :is(.jp-CodeConsole, .jp-CodeConsole-content) { inset: 0 !important; width: 100% !important; height: 100% !important; }
+      .genailabs-side :is(.jp-CodeConsole-content, .jp-CodeCell, .jp-Cell-outputWrapper, .jp-Cell-outputArea, .jp-OutputArea-child,
+      .jp-OutputArea-output, .jp-OutputArea-output > *, .jupyter-widgets) { height: 100%; max-height: none; margin: 0; padding: 0; border: 0; }
+      .genailabs-side .lab-chat { height: 100% !important; max-height: none; margin: 0; border: 0; border-radius: 0; resize: none; }`;
+    document.head.append(sheet);
+  }
+
   async function plugin() {
     const { INotebookTracker, NotebookActions } = await use("@jupyterlab/notebook");
+    const { IConsoleTracker } = await use("@jupyterlab/console");
+    const { ILauncher } = await use("@jupyterlab/launcher");
+    const { ICommandPalette } = await use("@jupyterlab/apputils");
+    const { PageConfig } = await use("@jupyterlab/coreutils");
+    const { LabIcon } = await use("@jupyterlab/ui-components");
+    const icon = new LabIcon({ name: "genailabs:chat", svgstr: ICON });
+    // The first start of all opens the chat; whoever has closed it knows where it is.
+    const greet = (app) => {
+      if (PageConfig.getOption("workspace") !== "default" || localStorage.getItem(MET)) return;
+      localStorage.setItem(MET, "yes");
+      void openSide(app);
+    };
     return {
       id: "genailabs:insert-cell",
       description: "Puts code of a chat panel into a new cell below the panel's own.",
       autoStart: true,
       requires: [INotebookTracker],
-      activate: (_app, tracker) => {
+      optional: [IConsoleTracker, ILauncher, ICommandPalette],
+      activate: (app, tracker, consoles, launcher, palette) => {
+        if (consoles) {
+          style();
+          const command = "genailabs:open-chat";
+          app.commands.addCommand(command, { label: (args) => (args.isPalette ? "Chat beside the work" : "Chat"), caption: "Chat with the lab's models beside your work", icon, execute: () => openSide(app) });
+          consoles.widgetAdded.connect((_, panel) => adopt(app, icon, panel));
+          launcher?.add({ command, category: "Notebook", rank: 0 });
+          palette?.addItem({ command, category: "GenAI Labs", args: { isPalette: true } });
+          void app.restored.then(() => greet(app));
+        }
         document.addEventListener(EVENT, (event) => serve(tracker, NotebookActions, event));
         document.addEventListener(QUESTION, (event) => describe(tracker, NotebookActions, event));
       },

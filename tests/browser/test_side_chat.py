@@ -1,0 +1,88 @@
+"""The chat beside the work: a kernel of its own, and the notebook in front as its context."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.jupyter_page import SECONDS, JupyterPage
+from tests.browser.panel_page import PanelPage
+
+pytestmark = [pytest.mark.lab, pytest.mark.ui]
+
+SIDE = "genailabs-chat"
+FROGS = "import pandas as pd\nfrogs = pd.DataFrame({'weight': [10000001, 2, None]})\n40 + 2"
+
+
+def sessions(jupyter_page: JupyterPage, path: str) -> list[str]:
+    found = json.loads(jupyter_page._call("GET", "/api/sessions"))
+    return [session["id"] for session in found if session["path"] == path]
+
+
+@pytest.fixture
+def side(jupyter_page: JupyterPage, page: Page) -> Iterator[PanelPage]:
+    """The chat beside a notebook with a frame, a cell that shows the last value, and an error."""
+    jupyter_page.open(FROGS, "_", "1 / 0")
+    jupyter_page.run_cell(0)
+    expect(jupyter_page.output(0)).to_contain_text("42")
+    jupyter_page.run_cell(2)
+    expect(jupyter_page.output(2)).to_contain_text("ZeroDivisionError")
+    open_chat(page)
+    yield PanelPage(page).connected()
+    for identity in sessions(jupyter_page, SIDE):
+        jupyter_page._call("DELETE", f"/api/sessions/{identity}")
+
+
+def open_chat(page: Page) -> None:
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input, .jp-ModalCommandPalette input").first.fill("Chat beside")
+    page.locator("[data-command='genailabs:open-chat']").first.click()
+
+
+def what_is_sent(side: PanelPage) -> str:
+    side.root.get_by_label("Show exactly what will be sent").click()
+    shown = side.root.get_by_label("What will be sent")
+    expect(shown).to_contain_text("tokens")
+    text = shown.inner_text()
+    side.root.get_by_label("Show exactly what will be sent").click()
+    return text
+
+
+def attach(side: PanelPage, name: str) -> None:
+    side.prompt.press_sequentially(f"@{name[:3]}")
+    side.root.get_by_role("option", name=name).first.wait_for()
+    side.prompt.press("Enter")
+
+
+def test_it_knows_the_notebook_in_front_and_leaves_its_history_alone(
+    side: PanelPage, jupyter_page: JupyterPage
+) -> None:
+    attach(side, "frogs")
+    assert "10000001" in what_is_sent(side)
+    side.prompt.press("Enter")
+    side.expect_state("done|cut")
+    expect(side.prompts.first).to_contain_text("frogs")
+    attach(side, "error")
+    assert "ZeroDivisionError: division by zero" in what_is_sent(side)
+    side.prompt.fill("")
+    jupyter_page.run_cell(1)
+    expect(jupyter_page.output(1)).to_contain_text("42")
+
+
+def test_it_outlives_the_notebooks_kernel_and_the_page(side: PanelPage, jupyter_page: JupyterPage, page: Page) -> None:
+    side.ask("Say hello.")
+    side.expect_state("done|cut")
+    [session] = list(jupyter_page._sessions())
+    jupyter_page._call("POST", f"/api/kernels/{session['kernel']['id']}/restart")
+    side.ask("Say hello again.")
+    side.expect_state("done|cut", 1)
+    page.locator(".jp-NotebookPanel .cm-content").first.press("Control+s")
+    expect(page.locator(".lm-TabBar-tab.jp-mod-current.jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    again = PanelPage(page)
+    expect(again.answers).to_have_count(2, timeout=60 * SECONDS)
+    again.connected()
