@@ -2,6 +2,7 @@
 import { h, textButton } from "./dom.js";
 
 const EVERY = 1000; // milliseconds between two looks
+const WHILE_SILENT = 3000; // milliseconds between two pings that a busy kernel will find in its queue
 const SILENCE = 1500; // milliseconds without an answer to a ping after which there is none
 const WORDS = {
   lost: ["The connection to the kernel is lost.", "JupyterLab tries to find it again."],
@@ -35,6 +36,7 @@ export class Life {
     this.severed = false; // whether JupyterLab has given the widget up
     this.heard = performance.now();
     this.pinged = 0; // since when a ping waits for an answer
+    this.sent = -Infinity; // when the last one was sent
     this.words = h("span");
     this.button = textButton("Start again here", () => this.#startAgain());
     this.node = h("div", { class: "lab-chat-silent", role: "alert", hidden: true }, this.words, this.button);
@@ -71,12 +73,15 @@ export class Life {
     }
     const now = performance.now();
     const deceived = this.root.contains(document.activeElement) || this.root.hasAttribute("data-busy");
-    if (this.pinged && now - this.pinged > SILENCE) this.#set(false);
-    if (this.pinged || !this.alive || !this.met || (deceived && now - this.heard >= EVERY / 2)) this.#ping();
+    if (this.alive && this.pinged && now - this.pinged > SILENCE) this.#set(false);
+    const due = this.alive ? EVERY / 2 : WHILE_SILENT;
+    if ((this.pinged || !this.alive || !this.met || deceived) && now - Math.max(this.heard, this.sent) >= due) this.#ping();
+    if (!this.alive) this.#say(false);
   }
 
   #ping() {
-    this.pinged ||= performance.now();
+    this.sent = performance.now();
+    this.pinged ||= this.sent;
     try {
       this.model.send({ type: "ping" });
     } catch {
@@ -85,13 +90,12 @@ export class Life {
   }
 
   #set(alive) {
-    const turned = alive !== this.alive;
     this.alive = alive;
     this.root.toggleAttribute("data-silent", !alive);
     this.node.hidden = alive;
     this.onchange?.();
     if (alive) this.onreturn();
-    else this.#say(turned);
+    else this.#say(true);
   }
 
   #say(turned) {
