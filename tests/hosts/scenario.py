@@ -21,7 +21,8 @@ from tests.support.registry import registry, start_registry
 NAME = "genailabs-molecule-containers"
 STATE = FOLDER / "containers"
 NAMES = ("mirror-one.test", "mirror-two.test")
-TAGS = ("tinyllama:1.1b", "qwen2.5:0.5b", "phi:latest", "smollm2:135m")
+CODERS = ("qwen2.5-coder:1.5b", "qwen2.5-coder:0.5b")
+TAGS = ("tinyllama:1.1b", "qwen2.5:0.5b", "phi:latest", "smollm2:135m", *CODERS)
 VOLUMES = ("/var/lib/docker", "/var/lib/containerd")  # an engine in the container needs file systems of its own
 
 

@@ -75,7 +75,7 @@ def test_a_completion_comes_and_leaves_a_row(key: str) -> None:
 
 
 def test_every_model_of_the_catalogue_answers(key: str) -> None:
-    for model in ("tinyllama", "qwen2.5", "phi", "smollm2"):
+    for model in ("tinyllama", "qwen2.5", "phi", "smollm2", "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"):
         assert whole(post("/v1/chat/completions", CHAT | {"model": model}, key)), model
 
 
