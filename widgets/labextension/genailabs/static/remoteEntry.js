@@ -33,6 +33,13 @@
     return index < 0 ? null : { panel, index };
   }
 
+  /** For the chat beside the work, the notebook that is worked in, at the selected cell. */
+  function inFront(tracker, element) {
+    const panel = tracker.currentWidget;
+    const beside = sides.some(({ node }) => node.contains(element));
+    return beside && panel ? { panel, index: panel.content.activeCellIndex } : null;
+  }
+
   function insert({ panel, index }, source) {
     const notebook = panel.content;
     notebook.model.sharedModel.insertCell(index + 1, { cell_type: "code", source, metadata: { trusted: true } });
@@ -60,7 +67,7 @@
 
   function serve(tracker, NotebookActions, event) {
     const { code, run: runs, cell, done } = event.detail ?? {};
-    const found = place(tracker, event.composedPath()[0]);
+    const found = place(tracker, event.composedPath()[0]) ?? inFront(tracker, event.composedPath()[0]);
     if (event.defaultPrevented || typeof code !== "string" || !found || found.panel.content.model?.readOnly) return;
     event.preventDefault();
     const { content } = found.panel;
@@ -102,7 +109,7 @@
     return {
       name: context.path.split("/").at(-1),
       cell: content.activeCell?.model.sharedModel.getSource(),
-      error: failed && { ...errorOf(failed.model), cell: failed.model.id },
+      error: failed && errorOf(failed.model),
       evaluate: async (expression) => {
         // Silent and without code: nothing of the notebook's history, counter or `_` changes.
         const asked = { code: "", silent: true, store_history: false, user_expressions: { lab: expression }, allow_stdin: false };
@@ -138,7 +145,7 @@
     sides.push(panel);
     panel.disposed.connect(() => sides.splice(sides.indexOf(panel), 1));
     panel.addClass("genailabs-side");
-    Object.assign(panel.title, { label: "", caption: "Chat with the lab's models", icon, closable: true });
+    Object.assign(panel.title, { caption: "Chat with the lab's models", icon, closable: true });
     // The console is put into the main area when it is made; afterwards it may move.
     setTimeout(() => {
       app.shell.add(panel, "right", { rank: 1 });
@@ -180,13 +187,13 @@
       void openSide(app);
     };
     return {
-      id: "genailabs:insert-cell",
-      description: "Puts code of a chat panel into a new cell below the panel's own.",
+      id: "genailabs:chat",
+      description: "What chat panels need of JupyterLab: cells for their code, their kernel's state, a place beside the work.",
       autoStart: true,
       requires: [INotebookTracker],
       optional: [IConsoleTracker, ILauncher, ICommandPalette],
       activate: (app, tracker, consoles, launcher, palette) => {
-        if (consoles) {
+        if (consoles && app.name === "JupyterLab") {
           style();
           const command = "genailabs:open-chat";
           app.commands.addCommand(command, { label: (args) => (args.isPalette ? "Chat beside the work" : "Chat"), caption: "Chat with the lab's models beside your work", icon, execute: () => openSide(app) });
