@@ -169,7 +169,7 @@ class Machine:
                 env=settings,
                 capture_output=True,
                 text=True,
-                timeout=300,
+                timeout=900,
                 check=False,
             )
 

@@ -26,7 +26,7 @@ def test_check_mode_of_a_running_lab_finds_nothing_to_change_as_it_remembers_its
 
 def test_login_prints_the_address_with_its_token(lab: Lab):
     run = playbook("login", {"lab_home": str(lab.home)})
-    assert f"{lab.jupyter_url}/lab/tree/welcome.md?factory=Markdown%20Preview&token={lab.jupyter_token}" in run.stdout
+    assert f"{lab.jupyter_url}/lab?token={lab.jupyter_token}" in run.stdout
 
 
 def test_status_says_where_each_service_listens(lab: Lab):

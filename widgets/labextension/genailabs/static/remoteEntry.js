@@ -14,6 +14,7 @@
   const SOON = 5000; // milliseconds
   const SIDE = "genailabs-chat";
   const MET = "genailabs-met";
+  const WELCOME = "welcome.md";
   const SIDE_CODE = "from widgets import ChatPanel\npanel = ChatPanel()\npanel";
   const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" d="M4 3h16a2 2 0 0 1 2 2v10a2 2 0 0 1-2 2H9l-5 4v-4a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2zm3 5v2h10V8zm0 4v2h7v-2z"/></svg>`;
   let shared = {};
@@ -145,6 +146,9 @@
     sides.push(panel);
     panel.disposed.connect(() => sides.splice(sides.indexOf(panel), 1));
     panel.addClass("genailabs-side");
+    // Enter would go to the console's own prompt, which nobody sees.
+    const handle = panel.console.handleEvent.bind(panel.console);
+    panel.console.handleEvent = (event) => event.type !== "keydown" && handle(event);
     Object.assign(panel.title, { caption: "Chat with the lab's models", icon, closable: true });
     // The console is put into the main area when it is made; afterwards it may move.
     setTimeout(() => {
@@ -180,11 +184,13 @@
     const { PageConfig } = await use("@jupyterlab/coreutils");
     const { LabIcon } = await use("@jupyterlab/ui-components");
     const icon = new LabIcon({ name: "genailabs:chat", svgstr: ICON });
-    // The first start of all opens the chat; whoever has closed it knows where it is.
-    const greet = (app) => {
+    // The first start of all opens the chat and a page of welcome; whoever has closed them knows where they are.
+    const greet = async (app) => {
       if (PageConfig.getOption("workspace") !== "default" || localStorage.getItem(MET)) return;
       localStorage.setItem(MET, "yes");
       void openSide(app);
+      await app.serviceManager.contents.get(WELCOME, { content: false });
+      await app.commands.execute("docmanager:open", { path: WELCOME, factory: "Markdown Preview" });
     };
     return {
       id: "genailabs:chat",
@@ -200,7 +206,7 @@
           consoles.widgetAdded.connect((_, panel) => adopt(app, icon, panel));
           launcher?.add({ command, category: "Notebook", rank: 0 });
           palette?.addItem({ command, category: "GenAI Labs", args: { isPalette: true } });
-          void app.restored.then(() => greet(app));
+          void app.restored.then(() => greet(app)).catch(() => {}); // another folder has no such page
         }
         document.addEventListener(EVENT, (event) => serve(tracker, NotebookActions, event));
         document.addEventListener(QUESTION, (event) => describe(tracker, NotebookActions, event));
