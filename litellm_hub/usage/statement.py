@@ -25,7 +25,7 @@ def select(engine: Engine, statement: str, *, limit: int = 10_000) -> pd.DataFra
     """
     with reading(engine) as connection:
         try:
-            result = connection.exec_driver_sql(statement)
+            result = connection.execution_options(no_parameters=True).exec_driver_sql(statement)
         except (DataError, InternalError, ProgrammingError) as error:
             raise ValueError(f"The log does not take this statement: {str(error.orig).strip()}") from error
         if not result.returns_rows:

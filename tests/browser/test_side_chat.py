@@ -45,7 +45,7 @@ def open_chat(page: Page) -> None:
 
 def what_is_sent(side: PanelPage) -> str:
     side.root.get_by_label("Show exactly what will be sent").click()
-    shown = side.root.get_by_label("What will be sent")
+    shown = side.root.get_by_role("region", name="What will be sent")
     expect(shown).to_contain_text("tokens")
     text = shown.inner_text()
     side.root.get_by_label("Show exactly what will be sent").click()
