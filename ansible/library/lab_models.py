@@ -63,7 +63,7 @@ from dataclasses import dataclass
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible.module_utils.lab_gguf import Files
-from ansible.module_utils.lab_model_store import ModelError, Store, blobs_of, full_disk
+from ansible.module_utils.lab_model_store import ModelError, SourceError, Store, blobs_of, full_disk
 from ansible.module_utils.lab_ollama import (
     NO_SPACE,
     SILENT_WORK_S,
@@ -71,7 +71,6 @@ from ansible.module_utils.lab_ollama import (
     RefusedError,
     Registry,
     ServerError,
-    SourceError,
     digest_of,
 )
 from ansible.module_utils.lab_progress import MEGABYTE, Progress

@@ -23,8 +23,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ansible.module_utils.urls import open_url
 
-from ansible.module_utils.lab_model_store import ModelError, full_disk
-from ansible.module_utils.lab_ollama import SourceError
+from ansible.module_utils.lab_model_store import ModelError, SourceError, full_disk
 from ansible.module_utils.lab_progress import MEGABYTE, Progress
 
 PIECE = re.compile(r"[^/]+/data/part\d+\.bin")
@@ -190,7 +189,8 @@ class Files:
 
     def _patiently(self, action):
         """Do it, and again where the other side may come to itself."""
-        for attempt in range(self.retries + 1):
+        attempt = 0
+        while True:
             try:
                 return action()
             except HTTPError as error:
@@ -204,8 +204,9 @@ class Files:
                 why = f"the source does not answer: {getattr(error, 'reason', error)}"
             if attempt == self.retries:
                 raise SourceError(why)
+            # A server that restarts, or limits its callers, answers the same at once.
             time.sleep(self.pause_s * 2**attempt)
-        raise AssertionError
+            attempt += 1
 
 
 def digest_of(path: Path) -> str:

@@ -26,6 +26,10 @@ _CHUNK = 1 << 20
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
+class SourceError(Exception):
+    """Where a model comes from does not answer now."""
+
+
 class ModelError(Exception):
     """The model cannot be had; the text says why and what helps."""
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import open_url
 
-from ansible.module_utils.lab_model_store import OWN_REGISTRY, ModelError, blobs_of, repository
+from ansible.module_utils.lab_model_store import OWN_REGISTRY, ModelError, SourceError, blobs_of, repository
 from ansible.module_utils.lab_progress import Progress
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
@@ -45,10 +45,6 @@ REMEDIES = {
 
 class RefusedError(ModelError):
     """Ollama itself gave the pull up for a reason that does not pass; what it brought is of no use."""
-
-
-class SourceError(Exception):
-    """The registry does not answer."""
 
 
 class ServerError(Exception):

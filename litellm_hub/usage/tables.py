@@ -86,7 +86,7 @@ def _text(name: str, value: Any, requests: float) -> str:
     if requests < NEEDED.get(name, 0):
         return _TOO_FEW
     if pd.isna(value):
-        return _NOBODY.get(name, "–")  # noqa: RUF001
+        return _NOBODY.get(name, "—")
     if isinstance(value, pd.Timestamp):
         return value.strftime("%Y-%m-%d" if value == value.normalize() else "%Y-%m-%d %H:%M")
     if isinstance(value, bool):

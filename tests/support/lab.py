@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -77,13 +78,12 @@ def playbook(
     )
 
 
-def catalogue() -> list[dict[str, object]]:
+def catalogue() -> list[dict[str, Any]]:
     """The project's models but the large ones, and the small one under a second name: a lab in seconds."""
-    models: list[dict[str, object]] = yaml.safe_load((ROOT / "ansible/group_vars/all/models.yml").read_text())[
-        "lab_models"
-    ]
+    text = (ROOT / "ansible/group_vars/all/models.yml").read_text()
+    models: list[dict[str, Any]] = yaml.safe_load(text)["lab_models"]
     small = next(model for model in models if model["name"] == "smollm2")
-    models = [model for model in models if "parts" not in model.get("llama_cpp", {})]  # type: ignore[operator]
+    models = [model for model in models if "parts" not in model.get("llama_cpp", {})]
     return [*models, small | {"name": TWIN}]
 
 

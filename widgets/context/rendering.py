@@ -17,6 +17,11 @@ _WHOLE = 2.0**53  # up to here a float holds each whole number
 _LINES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\f": "\\f"})
 
 
+def clean(text: str) -> str:
+    """Return `text` without half surrogate pairs: a browser or a file's name may hold them, and no file takes them."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def clip(text: str, limit: int) -> str:
     """Return `text` with at most `limit` characters; where some are left out, their number stands in the middle."""
     if len(text) <= limit:
@@ -40,10 +45,10 @@ def safe_repr(value: object, limit: int = 200) -> str:
             text = str.__str__(text)
     except Exception as error:  # noqa: BLE001 - the object's own code may fail in any way
         return f"<{kind.__name__}, whose repr fails with {type(error).__name__}>"
-    return clip(text.encode("utf-8", "replace").decode("utf-8"), limit)
+    return clip(clean(text), limit)
 
 
-def cell(value: object, limit: int) -> str:
+def cell(value: Any, limit: int) -> str:
     """Return a value as the cell of a table: one line, texts without quotes.
 
     Args:
@@ -52,11 +57,11 @@ def cell(value: object, limit: int) -> str:
     """
     kind = type(value)
     if issubclass(kind, float) and (kind is float or kind.__module__ == "numpy"):
-        return number(float(value))  # type: ignore[arg-type]
+        return number(float(value))
     if kind is int or kind.__module__.partition(".")[0] in _TRUSTED:
         text, limit = str(value), max(limit, _SHORT)
     elif kind is str:
-        text = value[: limit + 1].encode("utf-8", "replace").decode("utf-8")  # type: ignore[index]
+        text = clean(value[: limit + 1])
     else:
         text = " ".join(safe_repr(value, limit * 2).split())
     text = text.translate(_LINES)

@@ -16,7 +16,7 @@ from typing import Any
 
 from litellm_hub.client.tokens import clip_to_tokens, estimate_tokens
 from widgets.context.masking import MASK, looks_secret, mask_text
-from widgets.context.rendering import cell, outline, safe_repr, size
+from widgets.context.rendering import cell, clean, outline, safe_repr, size
 from widgets.context.tables import as_table, describe_table
 from widgets.storage.document import Attached
 
@@ -140,8 +140,7 @@ def describe_value(name: str, value: Any, room: int) -> str:
     # No more than this is ever shown; a secret that the cut would leave without its end goes with its line.
     if len(body) > (most := 40 * room + 1000):
         body = body[:most].rpartition("\n")[0] or body[:most]
-    # Half a surrogate pair, as in names of files that are not UTF-8, can be neither saved nor sent.
-    return mask_text(body.encode("utf-8", "replace").decode("utf-8"))
+    return mask_text(clean(body))
 
 
 def kind_of(value: Any) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from widgets.conversations.conversation import BusyError, Event, clean
+from widgets.context.rendering import clean
+from widgets.conversations.conversation import BusyError, Event
 from widgets.conversations.prompting import as_messages
 from widgets.storage.document import Answer, Call, Ending, Prompt, as_entry, new_id, now
 

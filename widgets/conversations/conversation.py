@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from widgets.context.rendering import clean
 from widgets.conversations.prompting import as_messages
 from widgets.conversations.tree import AnyNode, Tree
 from widgets.storage.document import (
@@ -371,11 +372,6 @@ def title_of(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(clean(text).split())
-
-
-def clean(text: str) -> str:
-    """Return `text` without half surrogate pairs, which a browser may send and no file takes."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _plain(value: Any) -> dict[str, Any]:

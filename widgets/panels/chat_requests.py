@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from litellm_hub.client.tokens import estimate_tokens
+from widgets.context.rendering import clean
 from widgets.context.variables import candidates
-from widgets.conversations.conversation import BusyError, clean
+from widgets.conversations.conversation import BusyError
 from widgets.panels.chat_session import ChatSession
 from widgets.panels.message_panel import Handler, Message, RefusedError, text_of
 from widgets.panels.notebook import namespace

@@ -13,7 +13,7 @@ from typing import Any
 import pydantic
 import pydantic_core
 
-from widgets.context.rendering import clip, safe_repr
+from widgets.context.rendering import clean, clip, safe_repr
 from widgets.context.variables import describe_value
 
 _PLAIN = (
@@ -33,7 +33,7 @@ def as_text(value: Any, limit: int) -> str:
     if value is None:
         return ""
     if issubclass(type(value), str):
-        return clip(str.__str__(value), limit).encode("utf-8", "replace").decode("utf-8")
+        return clip(clean(str.__str__(value)), limit)
     if issubclass(type(value), _PLAIN) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
         try:
             text = pydantic_core.to_json(value, fallback=_leaf, inf_nan_mode="constants").decode()

@@ -37,7 +37,7 @@ def test_heads_have_units_and_values_read_well() -> None:
         "2026-05-01 10:30",
         "yes",
     ]
-    assert words.iloc[1].tolist() == ["no team", "2", "0.0 %", "0.0000036", "too few", "too few", "–", "no"]  # noqa: RUF001
+    assert words.iloc[1].tolist() == ["no team", "2", "0.0 %", "0.0000036", "too few", "too few", "—", "no"]
     assert "too few" in Table(frame)._repr_html_()
     assert Table(frame).frame is frame
 
