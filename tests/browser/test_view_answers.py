@@ -54,6 +54,34 @@ def test_a_kernel_that_is_gone_is_said_where_one_types_and_swallows_nothing(view
     assert len(view.sent("ask")) == 1
 
 
+NOTEBOOK = """() => document.addEventListener("genailabs:kernel", ({ detail }) => {
+  const evaluate = async (expression) => {
+    if (expression.includes("offered")) return JSON.stringify([{ name: "frogs", kind: "list", summary: "list" }]);
+    if (window.gone) throw new Error("no variable frogs");
+    return JSON.stringify([{ name: "frogs", kind: "list", text: "frogs is []", tokens: 3 }]);
+  };
+  detail.notebook = { name: "frogs.ipynb", cell: "1 / 0", evaluate };
+})"""
+
+
+def test_a_notebook_beside_the_chat_tells_what_goes_along_and_nothing_is_sent_without(view: PretendedView) -> None:
+    page = view.page
+    page.evaluate(NOTEBOOK)
+    prompt(view).press_sequentially("@f")
+    page.get_by_role("option", name="frogs").wait_for()
+    prompt(view).press("Enter")
+    page.evaluate("window.gone = true")
+    prompt(view).press("Enter")
+    expect(page.get_by_text("The prompt was not sent").last).to_be_visible()
+    assert not view.sent("ask")
+    expect(prompt(view)).to_have_value("@frogs ")
+    page.evaluate("window.gone = false")
+    prompt(view).press("Enter")
+    page.wait_for_function("window.sent.some((message) => message.type === 'ask')")
+    [asked] = view.sent("ask")
+    assert (asked["attachments"], [one["text"] for one in asked["attached"]]) == ([], ["frogs is []"])
+
+
 def test_a_question_about_state_is_asked_again(view: PretendedView) -> None:
     view.page.get_by_role("button", name="Conversations", exact=True).click()
     asked = "window.sent.filter((message) => message.type === 'conversations').length"

@@ -81,7 +81,7 @@ function render({ model, el, signal }) {
     focusComposer: () => composer.focus(),
   };
   const log = new Log(context, makeWelcome((idea) => composer.suggest(idea)));
-  const composer = new Composer({ channel, life, beside: new Beside(channel, root, () => model.get("abilities")?.[model.get("model")]?.context), oneditlast: () => context.whenIdle(() => log.lastPrompt?.edit()) });
+  const composer = new Composer({ channel, life, notify: notes.show, beside: new Beside(channel, root, () => model.get("abilities")?.[model.get("model")]?.context), oneditlast: () => context.whenIdle(() => log.lastPrompt?.edit()) });
   const drawer = new Drawer(channel, notes.show);
   const begin = iconButton("compose", "New conversation", () => drawer.begin());
 

@@ -13,15 +13,18 @@ export class Composer {
   /**
    * @param {object} options
    * @param {import("./protocol.js").Channel} options.channel
+   * @param {(text: string) => void} [options.notify] tells the reader why a prompt was not sent; not needed where `plain`
    * @param {import("./beside.js").Beside} [options.beside] who answers for variables; not needed where `plain`
    * @param {import("./life.js").Life} options.life
    * @param {() => void} options.oneditlast called when the arrow key asks for the last prompt
    * @param {boolean} [options.plain] without attachments and preview
    */
-  constructor({ channel, life, beside, oneditlast = () => {}, plain = false, placeholder = "Write a prompt", canSend = () => true }) {
+  constructor({ channel, life, beside, notify, oneditlast = () => {}, plain = false, placeholder = "Write a prompt", canSend = () => true }) {
     this.channel = channel;
     this.life = life;
     this.beside = beside;
+    this.notify = notify;
+    this.gathering = false; // what goes along with a prompt is being asked for
     this.canSend = canSend;
     this.busy = false;
     this.conversation = "";
@@ -55,7 +58,7 @@ export class Composer {
   }
 
   ask() {
-    if (this.busy || !this.life.alive || !this.field.value.trim() || !this.canSend()) return;
+    if (this.busy || this.gathering || !this.life.alive || !this.field.value.trim() || !this.canSend()) return;
     this.preview?.close();
     const fields = { text: this.field.value };
     if (this.attachments) fields.attachments = this.attachments.names;
@@ -70,11 +73,14 @@ export class Composer {
 
   /** Send a prompt with what goes along, which a notebook beside the chat may have to tell first. */
   async #sendWith(fields) {
+    this.gathering = true;
     try {
       this.channel.send("ask", await this.beside.resolved(fields));
     } catch (error) {
-      this.hint.textContent = `Not sent: ${error.message}`;
       clearTimeout(this.waiting);
+      this.notify(`The prompt was not sent, because what goes along is not to be had: ${error.message}`);
+    } finally {
+      this.gathering = false;
     }
   }
 
