@@ -76,6 +76,22 @@ def test_an_interrupted_generation_is_redone_with_the_shim_on_lines_of_its_own_o
     assert generated.client.read_text().count("\nPrisma._Prisma__engine = property(\n") == 1
 
 
+def test_a_start_makes_nothing_of_what_only_type_checkers_read_and_compiles_nothing(generated):
+    code = """
+import sys, prisma.types
+its_own = [kind for kind in vars(prisma.types).values() if getattr(kind, "__module__", "") == "prisma.types"]
+assert its_own
+assert not [kind for kind in its_own if hasattr(kind, "__total__")]
+where = {"id": "x"}
+assert prisma.types.LiteLLM_VerificationTokenWhereInput(where) == where
+"""
+    command = [generated.python, "-v", "-B", "-c", code]
+    done = subprocess.run(command, env=plain_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("types", "actions", "models", "client"):
+        assert f".pyc matches {generated.packages}/prisma/{name}.py" in done.stderr
+
+
 def test_a_new_schema_is_generated(generated):
     schema = generated.packages / "litellm_proxy_extras" / "schema.prisma"
     schema.write_text(schema.read_text() + "\nmodel Extra {\n  id Int @id\n}\n")
