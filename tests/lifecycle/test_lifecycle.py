@@ -1,11 +1,13 @@
-"""What runs again on a lab that stands: the play, check mode, the log-in, a killed JupyterLab."""
+"""What runs again on a lab that stands: the play, check mode, the log-in, services that were killed."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import lab_variables
-from tests.support.lab import Lab, changes, playbook
+from tests.support.lab import Lab, changes, playbook, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -41,3 +43,15 @@ def test_a_killed_jupyterlab_is_back(lab: Lab):
     killed = lab.kill("jupyterlab")
     lab.wait_ready(60)
     assert lab.pid("jupyterlab") != killed
+
+
+def test_a_killed_database_is_back_though_another_process_has_its_number_now(lab: Lab):
+    """As after a power cut: the numbers of processes begin anew."""
+    [left] = lab.home.glob("data/postgres/*/postmaster.pid")
+    killed, taken = lab.pid("database"), lab.pid("gateway")
+    number, *lines = left.read_text().splitlines(keepends=True)
+    assert int(number) == killed
+    left.write_text("".join([f"{taken}\n", *lines]))
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: lab.pid("database") not in (None, killed, taken), 60, "the database runs again")
+    lab.wait_ready(60)
