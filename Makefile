@@ -10,7 +10,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 unexport LANGUAGE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH $(filter PG%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login status down clean-lab test test-all test-long test-fast lint frontend settings molecule lock bench-chat bench-usage bench-hub
+.PHONY: help venv up login status class down clean-lab test test-all test-long test-fast lint frontend settings molecule lock bench-chat bench-usage bench-hub
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ login: venv ## print JupyterLab's address with its token
 
 status: venv ## what runs, where, since when, how much it uses; fails where something is down
 	@$(call play,status)
+
+NAMES ?=
+DO ?=
+class: venv ## keys for a class: NAMES=list.csv takes a list over, DO="block anna" works on it; prints who has what
+	@$(call play,class) $(if $(NAMES),-e class_names=$(abspath $(NAMES))) $(if $(DO),-e '{"people_do": "$(DO)"}')
 
 down: venv ## stop the lab, keep its data
 	@$(call play,down)

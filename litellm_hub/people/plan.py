@@ -1,0 +1,202 @@
+"""What LiteLLM must be told so that its teams, users and keys are those of the list: a comparison, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from litellm_hub.people.roster import BUDGET, COUNTS, Member
+
+MARK = "genailabs-people"  # in the metadata of what the list has made; nothing else is touched
+ROLE = "internal_user_viewer"  # may read its own and make nothing, no further key either
+FOR_EVER = "-1"
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to LiteLLM that changes something.
+
+    Attributes:
+        says: What it does, in words.
+        path: Its path.
+        body: What is sent, as JSON.
+    """
+
+    says: str
+    path: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What LiteLLM has, as it lists it: teams and users by id, keys by the SHA-256 of their text."""
+
+    teams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    keys: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Calls in their order: the teams' one after the other, then each person's, which do not depend on others'."""
+
+    teams: Sequence[Call]
+    people: Sequence[Sequence[Call]]
+
+
+class StrangerError(Exception):
+    """A name is taken by something that the list has not made; the message says which."""
+
+
+def token(key: str) -> str:
+    """What LiteLLM knows a key by."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def compare(
+    people: Mapping[str, Member],
+    teams: Mapping[str, Member],
+    keys: Mapping[str, str],
+    blocked: Iterable[str],
+    found: Found,
+    routes: Sequence[str],
+    now: datetime,
+) -> Plan:
+    """Compare what shall be with what LiteLLM has.
+
+    Args:
+        people: Those who shall have a key.
+        teams: Their teams.
+        keys: The text of each one's key by name, also of people who are on the list no more.
+        blocked: Names whose keys shall open nothing.
+        found: What LiteLLM has.
+        routes: The paths that keys may use.
+        now: When a key's time begins, with its time zone.
+
+    Returns:
+        What to do. Nobody is deleted, and no key.
+
+    Raises:
+        StrangerError: A team or user of that name was made by somebody else.
+    """
+    for kind, wanted, there in (("team", teams, found.teams), ("user", people, found.users)):
+        if strangers := [name for name in wanted if name in there and not _ours(there[name])]:
+            raise StrangerError(
+                f"LiteLLM has a {kind} {', '.join(strangers)} that this list did not make: use another name"
+            )
+    closed = set(blocked)
+    calls = [_team(team, found.teams.get(name)) for name, team in teams.items()]
+    each = [_person(person, keys[name], name in closed, found, routes, now) for name, person in people.items()]
+    current = {token(keys[name]) for name in people}
+    each += [
+        [Call(f"block {key.get('key_alias')}", "/key/block", {"key": hashed})]
+        for hashed, key in found.keys.items()
+        if _ours(key) and hashed not in current and not key.get("blocked")
+    ]
+    return Plan([call for call in calls if call], [of_one for of_one in each if of_one])
+
+
+def _ours(thing: Mapping[str, Any]) -> bool:
+    return (thing.get("metadata") or {}).get("managed_by") == MARK
+
+
+def _team(team: Member, there: Mapping[str, Any] | None) -> Call | None:
+    if there is None:
+        body = {"team_id": team.name, "team_alias": team.name, "metadata": {"managed_by": MARK}, **team.limits}
+        return Call(f"make team {team.name}", "/team/new", body)
+    change = _difference(team.limits, there, (*BUDGET, "rpm_limit", "tpm_limit", "models"))
+    return (
+        Call(f"change team {team.name}: {_words(change)}", "/team/update", {"team_id": team.name, **change})
+        if change
+        else None
+    )
+
+
+def _person(person: Member, key: str, blocked: bool, found: Found, routes: Sequence[str], now: datetime) -> list[Call]:
+    name, calls = person.name, []
+    metadata = {"managed_by": MARK, "role": person.role}
+    user = found.users.get(name)
+    teams = list((user or {}).get("teams") or [])
+    if user is None:
+        body = {"user_id": name, "user_alias": name, "user_role": ROLE, "auto_create_key": False}
+        calls.append(
+            Call(
+                f"make {name}",
+                "/user/new",
+                {**body, "teams": [person.team], "send_invite_email": False, "metadata": metadata},
+            )
+        )
+    elif person.team not in teams:
+        member = {"user_id": name, "role": "user"}
+        calls.append(
+            Call(f"move {name} to {person.team}", "/team/member_add", {"team_id": person.team, "member": member})
+        )
+    hashed = token(key)
+    there = found.keys.get(hashed)
+    if there is None:
+        body = {"key": key, "key_alias": name, "user_id": name, "team_id": person.team, "allowed_routes": list(routes)}
+        ends = {"duration": _duration(person.until, now)} if person.until else {}
+        calls.append(
+            Call(f"make {name}'s key", "/key/generate", {**body, **person.limits, **ends, "metadata": metadata})
+        )
+    else:
+        change = _difference(person.limits, there, (*BUDGET, *COUNTS, "models"))
+        if there.get("team_id") != person.team:
+            change["team_id"] = person.team
+        if sorted(there.get("allowed_routes") or []) != sorted(routes):
+            change["allowed_routes"] = list(routes)
+        if not _ends_then(there.get("expires"), person.until, now):
+            change["duration"] = _duration(person.until, now)
+        if there.get("metadata") != metadata:
+            change["metadata"] = metadata
+        if change:
+            calls.append(Call(f"change {name}'s key: {_words(change)}", "/key/update", {"key": hashed, **change}))
+    if blocked != bool((there or {}).get("blocked")):
+        verb = "block" if blocked else "unblock"
+        calls.append(Call(f"{verb} {name}", f"/key/{verb}", {"key": hashed}))
+    # The last one: LiteLLM deletes the person's keys of the team that is left, so the key must be in the new one.
+    calls += [
+        Call(f"take {name} out of {old}", "/team/member_delete", {"team_id": old, "user_id": name})
+        for old in teams
+        if old != person.team and old in found.teams and _ours(found.teams[old])
+    ]
+    return calls
+
+
+def _difference(wanted: Mapping[str, Any], there: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    def comparable(name: str, value: Any) -> Any:
+        if name == "budget_limits":
+            return sorted((window["budget_duration"], window["max_budget"]) for window in value or [])
+        return sorted(value or []) if name == "models" else value
+
+    empty: dict[str, list[Any]] = {"budget_limits": [], "models": []}
+    return {
+        name: wanted.get(name, empty.get(name))
+        for name in names
+        if comparable(name, wanted.get(name)) != comparable(name, there.get(name))
+    }
+
+
+def _words(change: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(change))
+
+
+def _end(until: date) -> datetime:
+    return datetime.combine(until, time.max, UTC)
+
+
+def _duration(until: date | None, now: datetime) -> str:
+    if until is None:
+        return FOR_EVER
+    return f"{max(1, int((_end(until) - now).total_seconds()))}s"
+
+
+def _ends_then(expires: str | None, until: date | None, now: datetime) -> bool:
+    if expires is None or until is None:
+        return expires is None and until is None
+    ends = datetime.fromisoformat(expires.replace("Z", "+00:00"))
+    return abs(ends - _end(until)) < DAY or max(ends, _end(until)) <= now

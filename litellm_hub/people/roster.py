@@ -1,0 +1,183 @@
+"""Who is in the class: teams and people from a list, checked as a whole before anything is done."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+ROLES = ("student", "teacher")
+NAME = re.compile(r"[a-z][a-z0-9._-]{0,30}")
+DURATION = re.compile(r"[1-9][0-9]*(s|m|h|d|w|mo)")
+MONTH = "30d"  # of a budget that names no time
+BUDGET = ("max_budget", "budget_duration", "budget_limits")
+COUNTS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
+TEAM_FIELDS = ("name", "budget", "rpm_limit", "tpm_limit", "models")
+PERSON_FIELDS = ("name", "team", "role", "budget", *COUNTS, "models", "until")
+
+
+class RosterError(Exception):
+    """The list cannot be taken; the message names every problem and its remedy, a line each."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A person or a team as it shall be.
+
+    Attributes:
+        name: Name of the account, unique among people or teams.
+        team: A person's team.
+        role: `student` or `teacher`; empty for a team.
+        limits: What LiteLLM is told, by its own names, of `BUDGET`, `COUNTS` and `models`.
+            What is not there is not limited.
+        until: The last day on which the key is valid; None for ever.
+    """
+
+    name: str
+    team: str = ""
+    role: str = ""
+    limits: Mapping[str, object] = field(default_factory=dict)
+    until: date | None = None
+
+
+def budget(text: str) -> dict[str, object]:
+    """Read a budget: an amount for 30 days, or several amounts with their times, such as `1/1d 5/30d`.
+
+    Args:
+        text: In the currency of the models' prices.
+
+    Returns:
+        What LiteLLM is told: of one amount `max_budget` and `budget_duration`, of several `budget_limits`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    windows: dict[str, float] = {}
+    for part in text.split():
+        amount, _, time = part.partition("/")
+        time = time or MONTH
+        value = float(amount)
+        if not (math.isfinite(value) and value >= 0 and DURATION.fullmatch(time)) or time in windows:
+            raise ValueError(part)
+        windows[time] = value
+    limits = [{"budget_duration": time, "max_budget": value} for time, value in sorted(windows.items())]
+    return {"budget_limits": limits} if len(limits) > 1 else dict(limits[0]) if limits else {}
+
+
+def account(text: str) -> str:
+    """Propose the name of an account for a person's name: `Zoë Müller` gives `zoe.muller`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", ".", plain).strip(".")[:31]
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """Read a list as CSV, whatever a spreadsheet separates its columns by.
+
+    Args:
+        text: The file's text; the first line names the columns.
+
+    Returns:
+        A row for each person, empty cells left out.
+
+    Raises:
+        RosterError: It has no line of names.
+    """
+    lines = text.removeprefix("\ufeff").strip().splitlines()
+    if not lines:
+        raise RosterError("The list is empty: its first line names the columns, such as name,team,role,budget")
+    separator = max(",;\t", key=lines[0].count)
+    rows = csv.DictReader(io.StringIO("\n".join(lines)), delimiter=separator, restkey="", restval="")
+    found = []
+    for row in rows:
+        cells = {
+            str(name or "").strip().lower(): " ".join(cell) if isinstance(cell, list) else cell
+            for name, cell in row.items()
+        }
+        found.append({name: cell.strip() for name, cell in cells.items() if cell.strip()})
+    return [row for row in found if row]
+
+
+def read(
+    people: Iterable[Mapping[str, object]], teams: Iterable[Mapping[str, object]] = (), default_budget: str = ""
+) -> tuple[dict[str, Member], dict[str, Member]]:
+    """Check a list and read what it says.
+
+    Args:
+        people: A mapping for each person, with fields of `PERSON_FIELDS`; `name` and `team` are needed.
+        teams: A mapping for each team that has limits of its own, with fields of `TEAM_FIELDS`.
+        default_budget: Of people whose `budget` is not given.
+
+    Returns:
+        People and teams by name.
+
+    Raises:
+        RosterError: Something is wrong with it.
+    """
+    problems: list[str] = []
+    found_teams = _members("team", teams, TEAM_FIELDS, "", problems)
+    found_people = _members("person", people, PERSON_FIELDS, default_budget, problems)
+    if problems:
+        raise RosterError("\n".join(problems))
+    named = {person.team for person in found_people.values()} - found_teams.keys()
+    return found_people, found_teams | {name: Member(name) for name in sorted(named)}
+
+
+def _members(
+    kind: str, rows: Iterable[Mapping[str, object]], fields: tuple[str, ...], default_budget: str, problems: list[str]
+) -> dict[str, Member]:
+    found: dict[str, Member] = {}
+    for number, row in enumerate(rows, 1):
+        cells = {name: str(value).strip() for name, value in row.items() if value is not None}
+        wrong = list(_wrong(cells, kind, fields))
+        if cells.get("name") in found:
+            wrong.append(f"name={cells['name']} stands there twice: each has a name of their own")
+        problems += [f"{kind} {number} ({cells.get('name') or 'without a name'}): {problem}" for problem in wrong]
+        if not wrong:
+            found[cells["name"]] = _member(cells, default_budget)
+    return found
+
+
+def _wrong(cells: Mapping[str, str], kind: str, fields: tuple[str, ...]) -> Iterable[str]:
+    for name in sorted(cells.keys() - set(fields)):
+        near = difflib.get_close_matches(name, fields, 1)
+        yield f"there is no column {name!r}" + (
+            f": did you mean {near[0]}?" if near else f": there are {', '.join(fields)}"
+        )
+    for name in ("name", "team") if kind == "person" else ("name",):
+        value = cells.get(name, "")
+        if not NAME.fullmatch(value):
+            proposed = account(value)
+            remedy = f", such as {proposed}" if NAME.fullmatch(proposed) else ""
+            yield f"{name}={value}: use small letters, digits and . _ -, a letter first, 31 at most{remedy}"
+    if cells.get("role", ROLES[0]) not in ROLES:
+        yield f"role={cells['role']}: use {' or '.join(ROLES)}"
+    try:
+        budget(cells.get("budget", ""))
+    except ValueError:
+        yield f"budget={cells['budget']}: use an amount for 30 days, such as 5, or amounts with their times: 1/1d 5/30d"
+    for name in COUNTS:
+        if not re.fullmatch(r"[0-9]{0,9}", cells.get(name, "")):
+            yield f"{name}={cells[name]}: use a whole number"
+    try:
+        _until(cells)
+    except ValueError:
+        yield f"until={cells['until']}: use a day such as 2027-07-31"
+
+
+def _until(cells: Mapping[str, str]) -> date | None:
+    return date.fromisoformat(cells["until"]) if cells.get("until") else None
+
+
+def _member(cells: Mapping[str, str], default_budget: str) -> Member:
+    limits: dict[str, object] = {name: int(cells[name]) for name in COUNTS if cells.get(name)}
+    limits |= budget(cells.get("budget") or default_budget)
+    if cells.get("models"):
+        limits["models"] = sorted(filter(None, re.split(r"[\s,;]+", cells["models"])))
+    role = cells.get("role", ROLES[0]) if "team" in cells else ""
+    return Member(cells["name"], cells.get("team", ""), role, limits, _until(cells))

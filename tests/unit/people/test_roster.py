@@ -1,0 +1,81 @@
+from datetime import date
+
+import pytest
+
+from litellm_hub.people.roster import RosterError, account, budget, read, table
+
+LIST = """\ufeffName;Team;Role;Budget;Until
+anna;class-a;student;1/1d 5/30d;2027-01-31
+
+ben;class-a;;3;
+carla;class-b;teacher;;
+"""
+
+
+def test_a_list_is_read_as_a_spreadsheet_writes_it():
+    people, teams = read(table(LIST), default_budget="2/7d")
+    assert list(people) == ["anna", "ben", "carla"]
+    assert people["anna"].until == date(2027, 1, 31)
+    assert people["anna"].limits["budget_limits"] == [
+        {"budget_duration": "1d", "max_budget": 1.0},
+        {"budget_duration": "30d", "max_budget": 5.0},
+    ]
+    assert people["ben"].limits == {"max_budget": 3.0, "budget_duration": "30d"}
+    assert people["carla"].limits == {"max_budget": 2.0, "budget_duration": "7d"}
+    assert people["carla"].role == "teacher"
+    assert list(teams) == ["class-a", "class-b"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_cell_may_hold_spaces_and_further_words(separator):
+    [row] = table(separator.join(["name", "team", "models"]) + "\n" + separator.join(["anna", "a", "phi qwen2.5"]))
+    assert read([row])[0]["anna"].limits == {"models": ["phi", "qwen2.5"]}
+
+
+def test_a_team_has_limits_of_its_own():
+    _, teams = read([{"name": "anna", "team": "a"}], [{"name": "a", "budget": 50, "rpm_limit": 100, "models": "phi"}])
+    assert teams["a"].limits == {"max_budget": 50.0, "budget_duration": "30d", "rpm_limit": 100, "models": ["phi"]}
+
+
+def test_every_mistake_is_named_with_its_remedy():
+    rows = [
+        {"name": "Zoë Müller", "team": "a"},
+        {"name": "ben", "team": "a", "bugdet": "5"},
+        {"name": "ben", "team": "a"},
+        {"name": "ben", "team": "a", "role": "boss", "budget": "much", "rpm_limit": "-1", "until": "31.7.2027"},
+        {"name": "carl"},
+    ]
+    with pytest.raises(RosterError) as caught:
+        read(rows)
+    said = str(caught.value)
+    for part in (
+        "person 1 (Zoë Müller): name=Zoë Müller: use small letters, digits and . _ -, a letter first",
+        "31 at most, such as zoe.muller",
+        "person 2 (ben): there is no column 'bugdet': did you mean budget?",
+        "role=boss: use student or teacher",
+        "budget=much: use an amount for 30 days",
+        "rpm_limit=-1: use a whole number",
+        "until=31.7.2027: use a day such as 2027-07-31",
+        "person 5 (carl): team=: ",
+    ):
+        assert part in said, said
+
+
+def test_two_people_need_two_names():
+    with pytest.raises(RosterError, match="name=ben stands there twice"):
+        read([{"name": "ben", "team": "a"}, {"name": "ben", "team": "b"}])
+
+
+def test_an_empty_list_is_refused():
+    with pytest.raises(RosterError, match="empty"):
+        table("\n")
+
+
+@pytest.mark.parametrize("text", ["nan", "-1", "5/soon", "1/1d 2/1d", "inf"])
+def test_what_is_no_budget_is_refused(text):
+    with pytest.raises(ValueError, match=r".+"):
+        budget(text)
+
+
+def test_a_name_is_proposed_for_an_account():
+    assert account("  Zoë   Müller-Łęcka ") == "zoe.muller.ecka"
