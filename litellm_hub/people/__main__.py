@@ -58,7 +58,7 @@ def shown(people: dict[str, Member], register: Register, found: Found) -> list[s
         key = found.keys.get(token(register.keys[name]), {})
         used = str(key.get("last_active") or "never")[:16].replace("T", " ")
         state = "blocked" if name in register.blocked else ""
-        lines.append((name, person.team, person.role, told(person), f"{key.get('spend') or 0:.4f}", used, state))
+        lines.append((name, person.team, person.role, told(person), f"{key.get('spend') or 0:.3g}", used, state))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
