@@ -181,7 +181,7 @@ class HubClient:
         return [str(warning) for warning in said]
 
     def model_info(self) -> dict[str, ModelInfo]:
-        """Ask for context and prices of the models that the key may use.
+        """Ask for context, prices, abilities and state of the models that the key may use.
 
         Where several deployments serve a model, the longest context and the highest price count.
 

@@ -24,6 +24,13 @@ def test_the_panel_finds_models_and_chooses_the_first(panel: Recorded) -> None:
     assert panel.status["reason"] == "Connected, 1 model."
 
 
+def test_the_panel_knows_by_what_people_choose_a_model(hub: ScriptedHub, new_panel: NewPanel) -> None:
+    hub.notes = {"scripted": {"size": "1.5B", "about": "code", "tools": True, "memory": "asleep"}}
+    panel = new_panel()
+    wait_for(lambda: bool(panel.abilities))
+    assert panel.abilities == {"scripted": {"size": "1.5B", "about": "code", "tools": True, "context": 4096}}
+
+
 def test_a_prompt_right_after_the_panel_was_made_is_answered(hub: ScriptedHub, folder: Path) -> None:
     panel = Recorded(base_url=hub.url, api_key="sk-test")
     assert panel.ask("Hello").wait(10).text == "Hello"
