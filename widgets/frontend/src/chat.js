@@ -22,7 +22,7 @@ function render({ model, el, signal }) {
   const title = h("div", { class: "lab-chat-title" });
   const { node: status, banner } = makeStatus(model);
   const saving = makeSaving(model);
-  const { box: settings, button: settingsButton } = makeSettings(model, (type, fields) => channel.send(type, fields));
+  const { box: settings, button: settingsButton } = makeSettings(model, (type, fields) => channel.send(type, fields), (type) => channel.request(type));
 
   const events = {
     replay({ conversation, entries, busy }) {

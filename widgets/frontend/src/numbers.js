@@ -7,6 +7,9 @@ export const count = (number) => (number < 10_000 ? number.toLocaleString("en") 
 export const money = (cost) =>
   `$${cost.toLocaleString("en", cost < 1 ? { maximumSignificantDigits: 2, maximumFractionDigits: 20 } : { maximumFractionDigits: 2 })}`;
 
+/** Memory in MB, from a thousand on in GB. */
+export const memory = (bytes) => (bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
+
 /** What an answer took, a part for each number that is known: {label, value, title}. */
 export function describe(figures) {
   const { first_token_s, tokens_per_s, prompt_tokens, completion_tokens, cost, finish_reason, duration_s } = figures ?? {};
