@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible.module_utils import lab_own_models
+from tests.support.lab import ROOT
 
 CONTENT = b"GGUF" + bytes(3 * 2**20)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -46,6 +49,15 @@ def refused(**words: str) -> str:
     problems = asked(**words)[2]
     assert problems
     return "\n".join(problems)
+
+
+def test_make_passes_on_what_was_typed_and_nothing_of_the_environment(tmp_path: Path) -> None:
+    show = tmp_path / "Makefile"
+    show.write_text(f"include {ROOT}/Makefile\nmodel: ; @printenv MODEL_NAME MODEL_FILE MODEL_URL || true\n")
+    command = ["make", "--silent", "--old-file=venv", "--file", str(show), "model", "NAME=mine", "FILE=my 'x' $1.gguf"]
+    environment = {**os.environ, "NAME": "host", "URL": "http://elsewhere"}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "mine\nmy 'x' $1.gguf\n\n"
 
 
 def test_a_file_becomes_an_entry_with_its_digest_and_its_need_of_memory(folder: Path) -> None:
