@@ -11,11 +11,10 @@ import { bind, set } from "./traits.js";
 export function makeSettings(model, send, request) {
   const id = uniqueId("settings");
   const box = h("div", { class: "lab-chat-settings", id, hidden: true, role: "group", "aria-label": "Options" });
-  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model), makeKey(send)));
+  const used = h("small", { hidden: true });
+  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model), makeKey(send)), used);
   const tools = makeTools(model, send);
   if (tools) box.append(tools);
-  const used = h("small", { hidden: true });
-  box.append(used);
   const toggle = (open) => {
     box.hidden = !open;
     if (open) tellMemory(used, request);
