@@ -10,7 +10,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 unexport LANGUAGE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH $(filter PG%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up login status class down clean-lab test test-all test-long test-fast lint frontend settings molecule lock bench-chat bench-usage bench-hub
+.PHONY: help venv up model login status class down clean-lab test test-all test-long test-fast lint frontend settings molecule lock bench-chat bench-usage bench-hub
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,18 @@ venv:
 
 up: venv ## set up and start the lab; ends with the addresses
 	@$(call play,site)
+
+# From the command line alone: many a shell's environment has a NAME too.
+given = $(if $(filter command,$(origin $(1))),$(value $(1)))
+model: export MODEL_NAME = $(call given,NAME)
+model: export MODEL_FILE = $(call given,FILE)
+model: export MODEL_URL = $(call given,URL)
+model: export MODEL_SHA256 = $(call given,SHA256)
+model: export MODEL_CONTEXT = $(call given,CONTEXT)
+model: export MODEL_TOOLS = $(call given,TOOLS)
+model: export MODEL_REMOVE = $(call given,REMOVE)
+model: venv ## add a model of yours: NAME=… and FILE=… (GGUF), or URL=… SHA256=…; also CONTEXT=4096 TOOLS=yes; REMOVE=yes
+	@$(call play,model)
 
 login: venv ## print JupyterLab's address with its token
 	@$(call play,login)

@@ -16,6 +16,12 @@ options:
   sources: {description: "Address of each source of software, by name.", type: dict, required: true}
   minimum_disk_mb: {description: Free space that a first installation needs., type: int, required: true}
   minimum_memory_mb: {description: Memory that a lab needs before it runs., type: int, required: true}
+  order:
+    description:
+      - In the words of C(make model), a model of the lab's own to be added (C(name), C(file), C(url), C(sha256),
+        C(context), C(tools)) or taken out (C(name), C(remove)); empty for none.
+    type: dict
+    default: {}
 author: GenAI Labs
 """
 
@@ -28,6 +34,8 @@ choices:
       C(models) (names) and C(python).
   type: list
   returned: always
+catalogue: {description: All entries of models, the lab's own last., type: list, returned: always}
+own: {description: The lab's own ones, type: list, returned: always}
 """
 
 import ctypes.util
@@ -40,7 +48,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils import lab_docker, lab_host, lab_peer, lab_settings
+from ansible.module_utils import lab_docker, lab_host, lab_own_models, lab_peer, lab_settings
 
 MINIMUM_PYTHON = (3, 11)
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -63,6 +71,8 @@ class Preflight:
         self.choices: list[str] = []
         self.engine = lab_docker.find()
         self.systemd = os.path.isdir(SYSTEMD)
+        self.own: list[dict] = []  # the lab's models beside the catalogue
+        self.catalogue: list[dict] = []  # with these
 
     def refuse(self, variable: str, value: object, why: str, remedy: str) -> None:
         """Keep a problem with a variable for the report."""
@@ -87,6 +97,40 @@ class Preflight:
         others = {name: value for name, value in self.settings.items() if name not in named}
         self.problems += lab_settings.check_types(params["specification"], others)
         self.problems += lab_settings.check_names(params["names"], params["known"])
+
+    def take_own_models(self) -> None:
+        """Put the lab's own models behind the catalogue's, as they are or are to be."""
+        order, known = self.params["order"], {entry["name"] for entry in self.settings["lab_models"]}
+        try:
+            self.own = lab_own_models.read(self.home)
+        except ValueError as error:
+            remedy = "Remove that file and add the models again: make model"
+            self.refuse("the lab's own models", str(lab_own_models.place(self.home)), str(error), remedy)
+            return
+        if order.get("remove"):
+            self.own, problems = lab_own_models.without(self.own, order["name"])
+            self.problems += problems
+        elif order:
+            self.add_own_model(order)
+            if order["name"] in known:
+                self.refuse("NAME", order["name"], "the catalogue has a model of this name", "Choose another name")
+                return
+        for name in sorted(known & {entry["name"] for entry in self.own}):
+            remedy = f"Take the lab's own out: make model NAME={name} REMOVE=yes"
+            self.refuse("lab_models", name, "the lab has a model of its own of this name", remedy)
+        self.catalogue = [*self.settings["lab_models"], *self.own]
+
+    def add_own_model(self, order: dict) -> None:
+        """Look at a model that is to be added, and at the room for it."""
+        entry, size, problems = lab_own_models.entry_of(order)
+        self.problems += problems
+        if problems:
+            return
+        self.own = lab_own_models.with_one(self.own, entry)
+        if self.installed(f"models/llama_cpp/{entry['name']}.gguf"):
+            return
+        free = shutil.disk_usage(self.home).free // 2**20 - RUNNING_NEED_MB
+        self.problems += lab_own_models.check_room(entry, size, lab_host.memory_available_mb(), free)
 
     def check_host(self) -> None:
         if platform.machine() not in ARCHITECTURES:
@@ -175,7 +219,7 @@ class Preflight:
     def choose_models(self, runtime: str) -> list[str]:
         """The models that the runtime is to have: all it has a source for, but none that the memory does not hold."""
         free, chosen, left = lab_host.memory_available_mb(), [], []
-        for entry in (entry for entry in self.settings["lab_models"] if entry.get(runtime)):
+        for entry in (entry for entry in self.catalogue if entry.get(runtime)):
             name, need = entry["name"], int(entry.get("memory") or 0) if runtime == "llama_cpp" else 0
             if need <= free or self.installed(f"models/llama_cpp/{name}.gguf"):
                 chosen.append(name)
@@ -201,7 +245,7 @@ class Preflight:
         settings = self.settings
         ports = {name: settings[name] for name in PORTS}
         if runtime == "llama_cpp":
-            served = [entry["name"] for entry in settings["lab_models"] if entry.get("llama_cpp")]
+            served = [entry["name"] for entry in self.catalogue if entry.get("llama_cpp")]
             for offset, model in list(enumerate(served))[1:]:
                 ports[f"runtime_port+{offset} (for {model})"] = int(settings["runtime_port"]) + offset
         self.problems += lab_settings.check_ports(ports, self.root)
@@ -239,17 +283,27 @@ class Preflight:
         if missing:
             remedy = f"Install it, on Debian and Ubuntu: apt-get install {package}; or choose the other runtime"
             self.refuse("lab_runtime", runtime, f"it needs {missing}, which is not here", remedy)
-        sources = {entry["name"]: entry[runtime] for entry in self.settings["lab_models"] if entry.get(runtime)}
+        if runtime == "ollama" and self.params["order"] and not self.params["order"].get("remove"):
+            remedy = "Add an entry with ollama: {tag: …} to lab_models and run make up; see Add a model in README.md"
+            self.refuse("NAME", self.params["order"]["name"], "Ollama serves this lab's models, by their tags", remedy)
+        sources = {entry["name"]: entry[runtime] for entry in self.catalogue if entry.get(runtime)}
         if not sources:
             remedy = f"Add {runtime} to an entry of lab_models, or choose the other runtime"
             self.refuse("lab_runtime", runtime, "no model of the catalogue has a source for it", remedy)
-        for name, path in ((name, source.get("file")) for name, source in sources.items()):
+        for name, source in sources.items():
+            # What was copied and compared with its digest is not needed any more.
+            path = (
+                "" if source.get("sha256") and self.installed(f"models/llama_cpp/{name}.gguf") else source.get("file")
+            )
             if path and (why := lab_host.no_model(path)):
                 self.refuse(f"lab_models[{name}].llama_cpp.file", path, why, "Name a GGUF file on this host")
 
     def run(self, module) -> dict:
         self.check_variables()
         if self.problems:  # the rest builds on sound variables
+            module.fail_json(msg=report(self.problems))
+        self.take_own_models()
+        if self.problems:
             module.fail_json(msg=report(self.problems))
         self.check_host()
         sources = self.params["sources"]
@@ -276,6 +330,8 @@ class Preflight:
             "docker": dataclasses.asdict(self.engine),
             "runtime": runtime,
             "models": models,
+            "catalogue": self.catalogue,
+            "own": self.own,
             "python": python,
             "stands": self.installed("data/postgres/16/PG_VERSION") or self.installed("hub.env"),
         }
@@ -297,6 +353,7 @@ def main() -> None:
             "sources": {"type": "dict", "required": True},
             "minimum_disk_mb": {"type": "int", "required": True},
             "minimum_memory_mb": {"type": "int", "required": True},
+            "order": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

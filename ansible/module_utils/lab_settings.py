@@ -36,6 +36,10 @@ FORMS = {
     "hub_database_digest": DIGEST,
 }
 LISTS = ("hub_cors_origins", "hub_key_routes_extra")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NAME_REMEDY = "Give it a name of lower-case letters, digits and ._-"
+DIGITS = re.compile(r"[0-9a-f]{64}")
+CONTEXT_MINIMUM = 256
 MINIMUM = {"lab_parallel_requests": 1, "notebook_budget": 0.01}
 ENTRY = {
     "name": {"type": "str", "required": True},
@@ -50,6 +54,8 @@ ENTRY = {
     "price": {"type": "dict", "options": {"input": {"type": "float"}, "output": {"type": "float"}}},
     "memory": {"type": "int"},
     "licence": {"type": "str"},
+    "size": {"type": "str"},
+    "about": {"type": "str"},
     "tools": {"type": "raw", "choices": [True, False]},
     "vision": {"type": "raw", "choices": [True, False]},
 }
@@ -137,9 +143,8 @@ def check_catalogue(models: object) -> list[str]:
     seen: set[str] = set()
     for position, entry in enumerate(models):
         where = f"lab_models[{position}]"
-        if not isinstance(entry, dict) or not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", str(entry.get("name", ""))):
-            remedy = "Give it a name of lower-case letters, digits and ._-"
-            problems.append(problem(where, entry, "no valid name", remedy))
+        if not isinstance(entry, dict) or not NAME.fullmatch(str(entry.get("name", ""))):
+            problems.append(problem(where, entry, "no valid name", NAME_REMEDY))
             continue
         where, name = f"lab_models[{entry['name']}]", entry["name"]
         if name in seen:
@@ -150,13 +155,13 @@ def check_catalogue(models: object) -> list[str]:
             whys = [f"unknown key {why}" if "Supported parameters" in why else why for why in messages]
             problems += [problem(where, entry, why.rstrip("."), form) for why in whys]
             continue
-        if int(entry["context"]) < 256:
-            problems.append(problem(f"{where}.context", entry["context"], "too small", "Use a number from 256 on"))
+        if int(entry["context"]) < CONTEXT_MINIMUM:
+            remedy = f"Use a number from {CONTEXT_MINIMUM} on"
+            problems.append(problem(f"{where}.context", entry["context"], "too small", remedy))
         # None is ever guessed.
         source = entry.get("llama_cpp") or {}
-        if (source.get("url") or source.get("parts") or "sha256" in source) and not re.fullmatch(
-            r"[0-9a-f]{64}", str(source.get("sha256"))
-        ):
+        needed = source.get("url") or source.get("parts") or "sha256" in source
+        if needed and not DIGITS.fullmatch(str(source.get("sha256"))):
             remedy = "Give the 64 hexadecimal digits that the publisher states"
             problems.append(problem(f"{where}.llama_cpp.sha256", source.get("sha256"), "no sha256 digest", remedy))
     return problems

@@ -14,7 +14,7 @@ message, log or repr. All exceptions are in `litellm_hub.client.errors`.
 
 from litellm_hub.client.client import HubClient, HubState, HubStatus, Message
 from litellm_hub.client.errors import HubError
-from litellm_hub.client.model_info import ModelInfo
+from litellm_hub.client.model_info import Memory, ModelInfo
 from litellm_hub.client.stream import ChatStream, Delta, Usage
 from litellm_hub.client.tool_calls import ToolCall
 
@@ -25,6 +25,7 @@ __all__ = [
     "HubError",
     "HubState",
     "HubStatus",
+    "Memory",
     "Message",
     "ModelInfo",
     "ToolCall",

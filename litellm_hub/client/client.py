@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, NotRequired, TypedDict
+from urllib.parse import urlencode
 
 import httpx
 
@@ -23,7 +24,7 @@ from litellm_hub.client.errors import (
     WrongKey,
     error_from_answer,
 )
-from litellm_hub.client.model_info import ModelInfo, amount, model_info
+from litellm_hub.client.model_info import Memory, ModelInfo, amount, model_info
 from litellm_hub.client.stream import ChatStream, body_of
 from litellm_hub.client.tokens import estimate_tokens
 
@@ -181,7 +182,7 @@ class HubClient:
         return [str(warning) for warning in said]
 
     def model_info(self) -> dict[str, ModelInfo]:
-        """Ask for context and prices of the models that the key may use.
+        """Ask for context, prices, abilities and state of the models that the key may use.
 
         Where several deployments serve a model, the longest context and the highest price count.
 
@@ -190,6 +191,16 @@ class HubClient:
         """
         self._check_configured()
         return model_info(_json(self._get("/model_group/info", min(self._timeout, 30.0))))
+
+    def memory(self, model: str) -> Memory | None:
+        """Ask whether the runtime has a model in its memory. That wakes none; None where the hub does not say.
+
+        Raises:
+            NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.client.errors`.
+        """
+        self._check_configured()
+        body = _json(self._get(f"/model_group/info?{urlencode({'model_group': model})}", STATUS_TIMEOUT))
+        return model_info(body).get(model, ModelInfo()).memory
 
     def count_tokens(self, text: str, model: str = "") -> int:
         """Estimate how many tokens `text` has, without asking anybody; see `litellm_hub.client.tokens` for the margin.

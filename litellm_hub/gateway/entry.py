@@ -5,13 +5,14 @@ never seen by LiteLLM: it has no row and costs nothing.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 
-from litellm_hub.gateway import bounds, readiness
+from litellm_hub.gateway import bounds, model_notes, readiness
 from litellm_hub.gateway.bounds import RefusedError
 from litellm_hub.gateway.parameters import CALLS, Call
 from litellm_hub.gateway.wrong_keys import WrongKeys
@@ -77,8 +78,8 @@ class Entry:
         except RefusedError as refusal:
             await self._refuse(refusal, scope, send, call)
             return
-        if scope["path"] == readiness.PATH and scope["method"] == "GET":
-            send = _with_lab(send)
+        if scope["method"] == "GET" and scope["path"] in _EXTENDED:
+            send = _with_lab(send, _EXTENDED[scope["path"]])
         inner = receive if body is None else _replay(body, receive)
         await self._app(scope, inner, self._watched(scope, send))
 
@@ -242,7 +243,14 @@ def _with_endings(send: Send) -> Send:
     return ending
 
 
-def _with_lab(send: Send) -> Send:
+# What the lab adds to LiteLLM's answers in JSON, by path; None adds nothing.
+_EXTENDED: dict[str, Callable[[Any], Awaitable[object]]] = {
+    readiness.PATH: readiness.added,
+    model_notes.PATH: model_notes.noted,
+}
+
+
+def _with_lab(send: Send, added: Callable[[Any], Awaitable[object]]) -> Send:
     """Return a `send` that adds the lab's fields to an answer in JSON."""
     start: Message = {}
     pieces: list[bytes] = []
@@ -253,7 +261,11 @@ def _with_lab(send: Send) -> Send:
             return
         pieces.append(message.get("body", b""))
         if not message.get("more_body"):
-            body = orjson.dumps({**orjson.loads(b"".join(pieces)), "lab": readiness.gathered()})
+            body = b"".join(pieces)
+            with contextlib.suppress(orjson.JSONDecodeError):
+                answer = orjson.loads(body)
+                if (lab := await added(answer)) is not None:
+                    body = orjson.dumps({**answer, "lab": lab})
             headers = [header for header in start["headers"] if header[0].lower() != b"content-length"]
             await _answer(send, start["status"], headers, body)
 

@@ -48,10 +48,10 @@ class LabHandler(CustomLogger):
         self._accounts.expect(logging_obj)
         if "embedding" in call_type:
             return
-        deployments = self._deployments(str(data.get("model")))
+        deployments = self.deployments(str(data.get("model")))
         context = guards.widest_context(deployments)
         try:
-            guards.check_abilities(data, deployments, self._deployments)
+            guards.check_abilities(data, deployments, self.deployments)
             if context is not None:
                 setattr(logging_obj, COUNTED, await guards.check_prompt(data, context))
         except guards.RefusedError as error:
@@ -132,7 +132,7 @@ class LabHandler(CustomLogger):
         counted = getattr(data["litellm_logging_obj"], COUNTED, None)
         guards.warn_if_prompt_was_cut(data.get("model"), counted, watch.prompt_tokens)
 
-    def _deployments(self, model: str | None = None) -> Sequence[Mapping[str, Any]]:
+    def deployments(self, model: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Return the router's deployments of a model, by default of all."""
         router = self._proxy.llm_router
         return (router.get_model_list(model_name=model) or []) if router is not None else []

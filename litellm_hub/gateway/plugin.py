@@ -17,7 +17,7 @@ import psycopg
 from litellm.proxy import proxy_server
 from litellm.proxy._types import ProxyException
 
-from litellm_hub.gateway import entry, guards, hooks, patch_stream_end, readiness, rows
+from litellm_hub.gateway import entry, guards, hooks, model_notes, patch_stream_end, readiness, rows
 from litellm_hub.gateway.accounts import Accounts
 from litellm_hub.gateway.hooks import LabHandler
 from litellm_hub.gateway.journal import Journal, JournalError
@@ -87,7 +87,9 @@ def _install() -> LabHandler:
         return found
 
     readiness.SOURCES.append(state)
-    return LabHandler(accounts, proxy_server, Refused, transport)
+    handler = LabHandler(accounts, proxy_server, Refused, transport)
+    model_notes.SOURCES.append(model_notes.ModelNotes(handler.deployments))
+    return handler
 
 
 hooks.installed = handler = hooks.installed or _install()

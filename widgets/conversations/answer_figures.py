@@ -5,9 +5,15 @@ from __future__ import annotations
 from litellm_hub.client import ChatStream
 from widgets.storage.document import Figures
 
+TOOL_ROUNDS = "tool_rounds"  # the answer ended because the model had called tools often enough
+
 
 class AnswerFigures:
-    """Adds up the requests of one answer: one, and one more after each round of tool calls."""
+    """Adds up the requests of one answer: one, and one more after each round of tool calls.
+
+    Attributes:
+        finish_reason: Why the last request ended, in the runtime's word; or `TOOL_ROUNDS`.
+    """
 
     def __init__(self) -> None:
         self._first: float | None = None
@@ -17,7 +23,7 @@ class AnswerFigures:
         self._tokens: tuple[int, int] | None = None
         self._context: int | None = None
         self._cost: float | None = None
-        self._finish_reason: str | None = None
+        self.finish_reason: str | None = None
 
     def add(self, stream: ChatStream) -> None:
         """Take the figures of a request that has ended."""
@@ -25,7 +31,7 @@ class AnswerFigures:
         if self._first is None and first is not None:
             self._first = self._duration + first
         self._duration += duration
-        self._finish_reason = stream.finish_reason
+        self.finish_reason = stream.finish_reason
         if usage is None:
             return
         known = self._tokens or (0, 0)
@@ -54,5 +60,5 @@ class AnswerFigures:
             "completion_tokens": self._tokens[1] if self._tokens else None,
             "context_tokens": self._context,
             "cost": self._cost,
-            "finish_reason": self._finish_reason,
+            "finish_reason": self.finish_reason,
         }

@@ -15,15 +15,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from litellm_hub.client import ChatStream, HubClient, ToolCall
+from litellm_hub.client import ChatStream, HubClient, Memory, ToolCall
 from litellm_hub.client.errors import AnswerCut, HubError
-from widgets.conversations.answer_figures import AnswerFigures
+from widgets.conversations.answer_figures import TOOL_ROUNDS, AnswerFigures
 from widgets.conversations.loops import EVERY, WATCHED, goes_round
 from widgets.conversations.pacing import Pacer
+from widgets.conversations.waking import Waking
 from widgets.storage.document import Answer, Call, CallState, Ending, State
 from widgets.tools.toolbox import Toolbox
 
-MAX_ROUNDS = 10  # of tool calls in one answer
+MAX_ROUNDS = 8  # of tool calls in one answer; the user may let it go on
 _ANOTHER = "Ask again, or choose another model."
 _AGAIN = "This call was made before, and not again. Answer the user with what it gave:"
 
@@ -48,6 +49,9 @@ class AnswerTarget(Protocol):
 
     def set_call(self, answer_id: str, call: Call) -> None:
         """Add a tool call to it, or change the one with the same id."""
+
+    def set_loading(self, answer_id: str, loading: bool) -> None:
+        """Say whether it waits for its model to be loaded."""
 
     def end(self, answer_id: str, ending: Ending) -> None:
         """End it."""
@@ -175,8 +179,8 @@ class AnswerTask:
             if not self._toolbox:
                 raise HubError("The model asks for a tool, though none was offered to it.", _ANOTHER, retry=True)
             if number == MAX_ROUNDS:
-                reason = f"The model called tools {MAX_ROUNDS} times in a row and gave no answer."
-                raise HubError(reason, "Ask for less at once, or tell it to answer from what it has.", retry=True)
+                self._figures.finish_reason = TOOL_ROUNDS
+                return
             self._call_all(made, number)
             if self._stopped:
                 return
@@ -191,8 +195,9 @@ class AnswerTask:
         pacer = Pacer(self._add)
         gap = "\n\n" if number and self._length else ""
         try:
-            with stream:
+            with stream, Waking(self._memory, self._tell_loading) as waking:
                 for delta in stream:
+                    waking.end()
                     pacer.write(gap + delta.text)
                     gap = ""
                     self._notice_loop(delta.text)
@@ -200,6 +205,12 @@ class AnswerTask:
             pacer.close()
             self._figures.add(stream)
         return stream.tool_calls
+
+    def _memory(self) -> Memory | None:
+        return self._client.memory(self.settings.model)
+
+    def _tell_loading(self, loading: bool) -> None:
+        self.target.set_loading(self.answer_id, loading)
 
     def _notice_loop(self, text: str) -> None:
         self._tail = (self._tail + text)[-WATCHED:]

@@ -1,9 +1,10 @@
 """The conversation behind a chat panel: what was said, and the events that keep views of it up to date.
 
 Each change is one event to all listeners, in order. Events: `replay` and `path` (what is on screen, from the entry
-`keep` on), `delta` (text of the live answer), `call` (one of its tool calls is new or changed), `end` (its figures and
-state), `title`. `widgets.panels.event_feed` numbers them, so that a view that is new, or that missed one, can ask for a
-replay. So every view shows the same, however the answer was cut into pieces and whenever the view came.
+`keep` on), `delta` (text of the live answer), `call` (one of its tool calls is new or changed), `state` (whether its
+model is being loaded), `end` (its figures and state), `title`. `widgets.panels.event_feed` numbers them, so that a view
+that is new, or that missed one, can ask for a replay. So every view shows the same, however the answer was cut into
+pieces and whenever the view came.
 """
 
 from __future__ import annotations
@@ -222,6 +223,14 @@ class Conversation:
             answer.state = State.WAITING if waiting else State.STREAMING
             event = {"type": "call", "id": answer_id, "call": _plain(call), "state": answer.state.value}
             self._changed(event, of=answer_id)
+
+    def set_loading(self, answer_id: str, loading: bool) -> None:
+        """Say whether the live answer waits for its model to be loaded; dropped for any other answer."""
+        with self._lock:
+            answer = self._live_answer(answer_id)
+            if answer is not None:
+                answer.state = State.LOADING if loading else State.STREAMING
+                self._changed({"type": "state", "id": answer_id, "state": answer.state.value}, of=answer_id)
 
     def end(self, answer_id: str, ending: Ending) -> None:
         """End the live answer; views get it without its text, which they have. Any other answer is left alone."""

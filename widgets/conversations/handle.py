@@ -39,7 +39,7 @@ class AnswerHandle:
 
     @property
     def state(self) -> State:
-        """How far it has come: "streaming", "waiting" (for a tool's approval), "done", "stopped", "cut" or "failed"."""
+        """How far it has come: "streaming", "loading" (its model), "waiting" (for approval of a tool), or its end."""
         return self._task.answer().state
 
     @property

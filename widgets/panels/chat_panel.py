@@ -59,7 +59,7 @@ class ChatPanel(HubPanel):
         status: How the hub was when last asked: `state` ("checking" or a `HubState`), `reason`, `remedy`.
         saving: Whether the conversation is on disk: `state` ("saved", "copy" or "failed"), `reason`, `remedy`.
         tools: The tools, and which of them are offered, see `widgets.tools.toolbox.Toolbox.describe`.
-        abilities: What is known of the models, by name: `context` in tokens, `tools`.
+        abilities: What is known of the models, by name: `context` in tokens, `tools`, `size`, `about`.
         meters: Budget and context used, see `widgets.panels.meters.UsageMeters.read`.
 
     Raises:

@@ -14,6 +14,7 @@ from litellm_hub.client.tokens import estimate_tokens
 from widgets.context.rendering import clean
 from widgets.context.variables import candidates
 from widgets.conversations.conversation import BusyError
+from widgets.panels import kernel
 from widgets.panels.chat_session import ChatSession
 from widgets.panels.message_panel import Handler, Message, RefusedError, text_of
 from widgets.panels.notebook import namespace
@@ -65,6 +66,7 @@ class ChatRequests:
             "import": self._import,  # name, text
             "complete": self._complete,  # prefix
             "preview": self._preview,  # text, attachments or attached
+            "memory": lambda _: {"bytes": kernel.memory()},
         }
 
     def _ask(self, message: Message) -> None:

@@ -192,9 +192,9 @@ class ChatSession:
 
     @property
     def abilities(self) -> dict[str, dict[str, Any]]:
-        """What is known of each model: `context` in tokens and whether it calls `tools`; None where it is not known."""
-        known = self._meters.models.items()
-        return {name: {"context": info.context, "tools": info.tools} for name, info in known}
+        """What is known of each model: `context`, `tools`, `size`, `about` of `ModelInfo`; None where it is not."""
+        shown = ("context", "tools", "size", "about")
+        return {name: {word: getattr(info, word) for word in shown} for name, info in self._meters.models.items()}
 
     def meters(self) -> dict[str, float | None]:
         """Return the figures of the meters; see `UsageMeters.read`."""

@@ -23,6 +23,7 @@ class State(StrEnum):
     """How far an answer has come."""
 
     STREAMING = "streaming"
+    LOADING = "loading"  # the runtime has to load the model first
     WAITING = "waiting"  # for the user's word on a tool call
     DONE = "done"
     STOPPED = "stopped"
@@ -32,7 +33,7 @@ class State(StrEnum):
     @property
     def live(self) -> bool:
         """True while more may come."""
-        return self in {State.STREAMING, State.WAITING}
+        return self in {State.STREAMING, State.LOADING, State.WAITING}
 
 
 class CallState(StrEnum):

@@ -39,6 +39,7 @@ class ScriptedHub:
         url: Address of its API, ends in `/v1`.
         reply: What it answers to the body of a chat request.
         models: What it lists.
+        notes: What it adds about its models, by name; None for a hub that knows nothing of them.
         readiness: HTTP status and JSON body of its readiness.
         alive_after: Seconds before it answers anything but a chat request.
         requests: Bodies of the chat requests so far.
@@ -48,6 +49,7 @@ class ScriptedHub:
     url: str = ""
     reply: Callable[[dict[str, Any]], Reply] = lambda body: Reply(answer_lines(["Hello"]))
     models: Sequence[str] = ("scripted",)
+    notes: dict[str, dict[str, Any]] | None = None
     readiness: tuple[int, object] = (200, {"status": "healthy", "lab": {"warnings": []}})
     alive_after: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -100,6 +102,9 @@ def _handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
                 self._json({"data": [{"id": name} for name in hub.models]})
             elif self.path == "/key/info":
                 self._json({"info": {"spend": 0.25, "max_budget": 5.0}})
+            elif self.path.startswith("/model_group/info") and hub.notes is not None:
+                data = [{"model_group": name, "max_input_tokens": 4096} for name in hub.models]
+                self._json({"data": data, "lab": {"models": hub.notes}})
             elif self.path == "/health/readiness":
                 self._json(hub.readiness[1], hub.readiness[0])
             else:

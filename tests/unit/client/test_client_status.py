@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_hub.client import HubClient, HubState, ModelInfo, errors
+from litellm_hub.client import HubClient, HubState, Memory, ModelInfo, errors
 from tests.unit.client.scripted_hub import ScriptedHub
 
 MODELS = {"data": [{"id": "smollm2"}, {"id": "phi"}]}
@@ -258,6 +258,17 @@ def test_models_have_contexts_and_prices() -> None:
         "smollm2": ModelInfo(4096, 1e-7, 2e-7),
         "phi": ModelInfo(2048, None, None),
         "bare": ModelInfo(None, None, None),
+    }
+
+
+def test_the_labs_hub_says_more_of_a_model_and_knows_what_nobody_stated() -> None:
+    notes = {"m": {"size": "1.5B", "about": "code", "tools": True, "memory": "asleep"}, "own": {"memory": "melted"}}
+    entries = [{"model_group": name, "supports_function_calling": False} for name in ("m", "own", "late")]
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": entries, "lab": {"models": notes}}))
+    assert HubClient("http://hub.test/v1", "sk-x1234", transport=answer).model_info() == {
+        "m": ModelInfo(tools=True, size="1.5B", about="code", memory=Memory.ASLEEP),
+        "own": ModelInfo(),
+        "late": ModelInfo(),
     }
 
 

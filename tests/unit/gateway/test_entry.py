@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hub.gateway import bounds, entry, readiness, wrong_keys
+from litellm_hub.gateway import bounds, entry, model_notes, readiness, wrong_keys
 from litellm_hub.gateway.entry import Entry
 
 CHAT = "/v1/chat/completions"
@@ -324,6 +324,19 @@ def test_readiness_shows_what_the_lab_adds_and_keeps_the_status(monkeypatch: pyt
     assert answer.status == 503
     assert json.loads(answer.body) == {"status": "bad", "lab": {"backlog_seconds": 5, "litellm_tested": True}}
     assert answer.headers[b"content-length"] == str(len(answer.body)).encode()
+
+
+def test_the_labs_word_on_models_is_added_to_a_good_answer_alone(monkeypatch: pytest.MonkeyPatch):
+    class Notes:
+        async def of(self, body: Any) -> Any:
+            return {"models": {}} if "data" in body else None
+
+    monkeypatch.setattr(model_notes, "SOURCES", [Notes()])
+    path = "/model_group/info"
+    good = ask(Entry(App(200, [b'{"data": []}'])), b"", path=path, method="GET")
+    assert json.loads(good.body) == {"data": [], "lab": {"models": {}}}
+    for body in (b'{"error":{}}', b"Internal Server Error"):
+        assert ask(Entry(App(500, [body])), b"", path=path, method="GET").body == body
 
 
 @pytest.mark.anyio

@@ -58,6 +58,9 @@ class View:
         else:
             calls.append(event["call"])
 
+    def _state(self, event: Event) -> None:
+        self._entry(event["id"])["state"] = event["state"]
+
     def _end(self, event: Event) -> None:
         self._entry(event["answer"]["id"]).update(event["answer"])
         self.busy = event["busy"]

@@ -22,7 +22,7 @@ function render({ model, el, signal }) {
   const title = h("div", { class: "lab-chat-title" });
   const { node: status, banner } = makeStatus(model);
   const saving = makeSaving(model);
-  const { box: settings, button: settingsButton } = makeSettings(model, (type, fields) => channel.send(type, fields));
+  const { box: settings, button: settingsButton } = makeSettings(model, (type, fields) => channel.send(type, fields), (type) => channel.request(type));
 
   const events = {
     replay({ conversation, entries, busy }) {
@@ -48,6 +48,10 @@ function render({ model, el, signal }) {
       if (busy) notes.say(`${entries.at(-1)?.model ?? "The model"} is answering.`);
     },
     delta: ({ id, text }) => log.add(id, text),
+    state({ id, state }) {
+      log.state(id, state);
+      if (state === "loading") notes.say("The model is being loaded.");
+    },
     call({ id, call, state }) {
       log.call(id, call, state);
       if (call.state === "asking") notes.say(`The model wants to run ${call.name}: allow or deny it.`);

@@ -36,6 +36,7 @@ function render({ model, el, signal }) {
       if (busy) notes.say("The models are answering.");
     },
     delta: ({ id, text }) => rounds.answers.get(id)?.add(text),
+    state: ({ id, state }) => rounds.answers.get(id)?.setState(state),
     end({ answer, busy }) {
       rounds.answers.get(answer.id)?.end(answer);
       composer.setBusy(Boolean(busy));

@@ -6,7 +6,9 @@ import { branchSwitcher, toolbar } from "./toolbar.js";
 
 const NOTES = { stopped: "Stopped", cut: "Answer cut", failed: "No answer" };
 const CONTINUE = "Continue exactly where you stopped.";
-const BUSY = new Set(["streaming", "waiting"]);
+const BUSY = new Set(["streaming", "loading", "waiting"]);
+// After these an answer may go on with a prompt of its own.
+const LIMITS = new Set(["length", "tool_rounds"]);
 
 /** An answer. Until it comes near the reader it holds plain text only, so that long conversations open at once. */
 export class Answer {
@@ -54,6 +56,13 @@ export class Answer {
     else if (this.busy) this.#waitingDots();
   }
 
+  /** Whether the model is being loaded, before the answer's first word. */
+  setState(state) {
+    this.entry.state = this.node.dataset.state = state;
+    this.hydrate();
+    if (this.dots) this.loading.hidden = state !== "loading";
+  }
+
   end(entry) {
     this.hydrate();
     this.entry = { ...this.entry, ...entry };
@@ -65,7 +74,9 @@ export class Answer {
   }
 
   #waitingDots() {
-    this.dots ??= h("div", { class: "lab-chat-dots", role: "img", "aria-label": "The model is at work" }, h("i"), h("i"), h("i"));
+    this.loading ??= h("span", { hidden: true }, "Loading the model …");
+    this.dots ??= h("div", { class: "lab-chat-dots" }, h("span", { role: "img", "aria-label": "The model is at work" }, h("i"), h("i"), h("i")), this.loading);
+    this.loading.hidden = this.entry.state !== "loading";
     this.body.node.after(this.dots);
   }
 
@@ -83,7 +94,7 @@ export class Answer {
 
   /** An answer that reached its limit goes on with a prompt of its own. */
   #further() {
-    if (this.context.readonly || this.entry.figures?.finish_reason !== "length") return null;
+    if (this.context.readonly || !LIMITS.has(this.entry.figures?.finish_reason)) return null;
     const ask = () => this.context.send("ask", { text: CONTINUE, attachments: [] });
     return textButton("Continue", () => this.context.whenIdle(ask), "lab-chat-guarded");
   }

@@ -1,4 +1,5 @@
 import { h, iconButton } from "./dom.js";
+import { choice } from "./models.js";
 import { count, money } from "./numbers.js";
 import { bind, set } from "./traits.js";
 
@@ -41,7 +42,7 @@ export function makeModelSelect(model) {
     const names = [...model.get("models")];
     if (!names.includes(chosen)) names.unshift(chosen);
     const known = model.get("abilities") ?? {};
-    select.replaceChildren(...names.map((name) => h("option", { value: name, title: ability(known[name]) }, name || "No model")));
+    select.replaceChildren(...names.map((name) => h("option", { value: name, title: ability(known[name]) }, name ? choice(name, known[name]) : "No model")));
     select.title = ability(known[chosen]);
     select.value = chosen;
   };

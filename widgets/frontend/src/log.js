@@ -125,6 +125,10 @@ export class Log {
     this.byId.get(id)?.call(call, state);
   }
 
+  state(id, state) {
+    this.byId.get(id)?.setState(state);
+  }
+
   end(answer) {
     this.byId.get(answer.id)?.end(answer);
   }

@@ -7,11 +7,15 @@ export const count = (number) => (number < 10_000 ? number.toLocaleString("en") 
 export const money = (cost) =>
   `$${cost.toLocaleString("en", cost < 1 ? { maximumSignificantDigits: 2, maximumFractionDigits: 20 } : { maximumFractionDigits: 2 })}`;
 
+/** Memory in MB, from a thousand on in GB. */
+export const memory = (bytes) => (bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
+
 /** What an answer took, a part for each number that is known: {label, value, title}. */
 export function describe(figures) {
   const { first_token_s, tokens_per_s, prompt_tokens, completion_tokens, cost, finish_reason, duration_s } = figures ?? {};
   const parts = [];
   if (finish_reason === "length") parts.push({ value: "ended by the limit of tokens", title: "The answer reached its limit; raise “Longest answer” in the settings" });
+  if (finish_reason === "tool_rounds") parts.push({ value: "paused after many tool calls", title: "The model called tools so often in one answer that you are asked whether it shall go on" });
   if (first_token_s != null) parts.push({ label: "first token", value: `${first_token_s.toFixed(2)} s`, title: "Time from the prompt to the first token" });
   if (tokens_per_s != null) parts.push({ value: `${tokens_per_s.toFixed(tokens_per_s < 10 ? 1 : 0)} tokens/s`, title: duration_s == null ? "" : `The whole answer took ${duration_s.toFixed(1)} s` });
   if (prompt_tokens != null || completion_tokens != null) {

@@ -1,19 +1,23 @@
 import { h, iconButton, uniqueId } from "./dom.js";
+import { memory } from "./numbers.js";
 import { bind, set } from "./traits.js";
 
 /**
  * System prompt, temperature and longest answer; the last two say "hub's default" and are sent only when set.
  * @param {object} model the widget's model
  * @param {(type: string, fields: object) => void} send sends a message to Python
+ * @param {(type: string) => Promise<object>} request sends one and awaits the reply
  */
-export function makeSettings(model, send) {
+export function makeSettings(model, send, request) {
   const id = uniqueId("settings");
   const box = h("div", { class: "lab-chat-settings", id, hidden: true, role: "group", "aria-label": "Options" });
-  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model), makeKey(send)));
+  const used = h("small", { hidden: true });
+  box.append(makeSystemPrompt(model), h("div", { class: "lab-chat-settings-row" }, makeTemperature(model), makeMaxTokens(model), makeKey(send)), used);
   const tools = makeTools(model, send);
   if (tools) box.append(tools);
   const toggle = (open) => {
     box.hidden = !open;
+    if (open) tellMemory(used, request);
     button.setAttribute("aria-expanded", String(open));
   };
   const button = iconButton("settings", "Settings", () => toggle(box.hidden), "lab-chat-second");
@@ -26,6 +30,13 @@ export function makeSettings(model, send) {
     button.focus();
   });
   return { box, button };
+}
+
+/** How much memory the kernel of this chat has in use at the moment; nothing where it does not say. */
+async function tellMemory(node, request) {
+  const { ok, bytes } = await request("memory");
+  node.hidden = !ok || !bytes;
+  if (!node.hidden) node.textContent = `The kernel of this chat uses ${memory(bytes)} of memory.`;
 }
 
 function makeSystemPrompt(model) {

@@ -13,6 +13,7 @@ import traitlets
 from litellm_hub.client.errors import AnswerCut, HubError
 from tests.unit.client.scripted_hub import Reply, ScriptedHub, answer_lines, chunk
 from tests.unit.widgets.conftest import Recorded, wait_for
+from widgets.conversations import waking
 from widgets.conversations.loops import goes_round
 
 NewPanel = Callable[..., Recorded]
@@ -22,6 +23,13 @@ def test_the_panel_finds_models_and_chooses_the_first(panel: Recorded) -> None:
     assert panel.models == ["scripted"]
     assert panel.model == "scripted"
     assert panel.status["reason"] == "Connected, 1 model."
+
+
+def test_the_panel_knows_by_what_people_choose_a_model(hub: ScriptedHub, new_panel: NewPanel) -> None:
+    hub.notes = {"scripted": {"size": "1.5B", "about": "code", "tools": True, "memory": "asleep"}}
+    panel = new_panel()
+    wait_for(lambda: bool(panel.abilities))
+    assert panel.abilities == {"scripted": {"size": "1.5B", "about": "code", "tools": True, "context": 4096}}
 
 
 def test_a_prompt_right_after_the_panel_was_made_is_answered(hub: ScriptedHub, folder: Path) -> None:
@@ -47,6 +55,51 @@ def test_an_answer_streams_and_brings_its_figures(panel: Recorded, hub: Scripted
     assert 0 < figures["first_token_s"] < figures["duration_s"]
     assert figures["tokens_per_s"] > 0
     assert panel.view.entries == panel.session.conversation.entries()
+
+
+@pytest.fixture
+def quick_waking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "FIRST_S", 0.02)
+    monkeypatch.setattr(waking, "EVERY_S", 0.02)
+
+
+def states(panel: Recorded) -> list[str]:
+    return [event["state"] for event in panel.sent if event["type"] == "state"]
+
+
+@pytest.mark.usefixtures("quick_waking")
+def test_an_answer_that_waits_for_its_model_says_so_until_that_is_loaded(panel: Recorded, hub: ScriptedHub) -> None:
+    hub.notes = {"scripted": {"memory": "asleep"}}
+    hub.reply = lambda body: Reply(answer_lines(["Hello"]), silence_before=1.5)
+    panel.sent.clear()
+    panel.receive("ask", text="Hello")
+    wait_for(lambda: states(panel) == ["loading"])
+    assert panel.view.entries[-1]["state"] == "loading"
+    panel.replay()
+    assert panel.view.entries[-1]["state"] == "loading"
+    hub.notes = {"scripted": {"memory": "ready"}}
+    wait_for(lambda: states(panel) == ["loading", "streaming"])
+    panel.done()
+    assert states(panel) == ["loading", "streaming"]
+    assert panel.view.entries[-1]["state"] == "done"
+
+
+@pytest.mark.usefixtures("quick_waking")
+def test_the_first_word_ends_the_loading_and_what_the_hub_does_not_know_is_not_said(
+    panel: Recorded, hub: ScriptedHub
+) -> None:
+    hub.notes = {"scripted": {"memory": "loading"}}
+    hub.reply = lambda body: Reply(answer_lines(["a", "b"]), silence_before=0.3, pause=0.1)
+    panel.sent.clear()
+    panel.ask("Hello").wait(10)
+    kinds = [event["type"] for event in panel.sent if event["type"] in ("state", "delta")]
+    assert kinds[:3] == ["state", "state", "delta"]
+    assert "state" not in kinds[3:]
+    for unknown in ({"scripted": {}}, None):
+        hub.notes = unknown
+        panel.sent.clear()
+        panel.ask("Hello").wait(10)
+        assert states(panel) == []
 
 
 def test_settings_are_sent_only_when_set(panel: Recorded, hub: ScriptedHub) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def test_conversations_are_listed_searched_opened_and_renamed(panel: Recorded, h
     assert panel.view.conversation["title"] == "Deep sea"
     refused = panel.request("rename", id=first, title=" ")
     assert (refused["ok"], refused["reason"]) == (False, "The title is blank.")
+
+
+def test_the_kernel_tells_how_much_memory_it_uses(panel: Recorded) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    told = panel.request("memory")["bytes"]
+    assert told == pytest.approx(pages * os.sysconf("SC_PAGE_SIZE"), rel=0.1)
 
 
 def test_a_removed_conversation_leaves_the_screen_and_the_disk(panel: Recorded, folder: Path) -> None:

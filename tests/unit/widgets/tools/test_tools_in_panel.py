@@ -141,7 +141,7 @@ def test_stop_works_while_a_call_waits_or_runs(new_panel: NewPanel, hub: Scripte
     assert roles == ["user", "assistant", "tool", "user"], "a call without a result would be refused"
 
 
-def test_a_model_that_calls_on_and_on_is_stopped(
+def test_a_model_that_calls_on_and_on_is_stopped_and_may_go_on(
     new_panel: NewPanel, hub: ScriptedHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answer_task, "MAX_ROUNDS", 3)
@@ -151,11 +151,14 @@ def test_a_model_that_calls_on_and_on_is_stopped(
     panel.ask("Go on")
     panel.done()
     entry = last(panel)
-    assert (entry["state"], entry["retry"], len(hub.requests)) == ("cut", True, 4)
-    assert "3 times in a row" in entry["reason"]
+    assert (entry["state"], entry["figures"]["finish_reason"], len(hub.requests)) == ("done", "tool_rounds", 4)
     assert len({call["id"] for call in entry["calls"]}) == 3, "ids that a model repeats are made different"
     assert [call["round"] for call in entry["calls"]] == [0, 1, 2]
     assert [entry["text"][: call["at"]].count("I add.") for call in entry["calls"]] == [1, 2, 3]
+    hub.reply = lambda body: Reply(answer_lines(["Two."]))
+    assert panel.ask("Continue exactly where you stopped.").wait(10).text == "Two."
+    told = [message for message in hub.requests[-1]["messages"] if message["role"] == "tool"]
+    assert len(told) == 3, "it goes on from what it has"
 
 
 def test_the_same_call_does_not_run_twice(new_panel: NewPanel, hub: ScriptedHub) -> None:
