@@ -163,6 +163,42 @@ def test_nothing_sticks_out_of_a_narrow_panel(page: Page, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+OVERLAPS = """
+(parts) => {
+  const texts = [...document.querySelectorAll(parts.text)].map((node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return range.getBoundingClientRect();
+  });
+  const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  return [...document.querySelectorAll(parts.controls)].filter((control) => control.checkVisibility())
+    .filter((control) => texts.some((text) => over(control.getBoundingClientRect(), text)))
+    .map((control) => control.ariaLabel || control.className);
+}
+"""
+PROMPTS_OWN = ".lab-chat-prompt :is(button, .lab-chat-editor, .lab-chat-confirm)"
+OVER_THE_NAME = {"text": ".lab-chat-name", "controls": PROMPTS_OWN}
+
+
+@pytest.mark.parametrize("width", [216, 320, 460, 700])
+def test_nothing_of_the_prompt_lies_on_the_name_of_the_model(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    view = PretendedView(page).render()
+    long_name = "qwen2.5-coder-1.5b-instruct-q4-with-a-longer-name"
+    view.replay(user(1, "Hm?", branch={"index": 1, "count": 2}), answer(2, "So.", model=long_name))
+    edit = page.get_by_label("Edit the prompt and ask again")
+    expect(edit).to_be_attached()
+    assert page.evaluate(OVERLAPS, OVER_THE_NAME) == []
+    page.get_by_label("Delete the prompt").click()
+    assert page.evaluate(OVERLAPS, OVER_THE_NAME) == []
+    page.keyboard.press("Escape")
+    edit.click()
+    expect(edit).to_be_hidden()
+    assert page.evaluate(OVERLAPS, OVER_THE_NAME) == []
+    page.keyboard.press("Escape")
+    expect(edit).to_be_visible()
+
+
 def test_compared_answers_stand_side_by_side_and_each_grows_on_its_own(page: Page) -> None:
     view = PretendedView(page, "compare").render()
     waiting = [answer(2 + column, "", "streaming", column=column, round="r1", model="mn"[column]) for column in (0, 1)]
