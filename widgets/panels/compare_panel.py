@@ -96,12 +96,12 @@ class ComparePanel(HubPanel):
         """
         entries = self._comparison.entries()
         choices = {entry["round"]: entry["choice"] for entry in entries if entry["role"] == "user"}
-        chosen = [
-            None if entry["role"] == "user" or choices[entry["round"]] is None else entry["id"] == choices[entry["round"]]
-            for entry in entries
-        ]
         frame = as_frame(entries)
-        frame["chosen"] = chosen
+        frame["chosen"] = [
+            None if entry["role"] == "user" or choice is None else entry["id"] == choice
+            for entry in entries
+            for choice in (choices[entry["round"]],)
+        ]
         frame["chosen"] = frame["chosen"].astype("boolean")
         frame.insert(0, "round", [entry["round"] for entry in entries])
         return frame
