@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pretend import PretendedView, answer, begin, last_answer, user
+from tests.browser.pretend import STATIC, PretendedView, answer, begin, last_answer, user
 
 pytestmark = pytest.mark.ui
 
@@ -163,6 +163,19 @@ def test_nothing_sticks_out_of_a_narrow_panel(page: Page, width: int) -> None:
     )
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_signs_of_display_formulas_are_large_and_their_limits_apart(view: PretendedView) -> None:
+    view.reply("module", {"buffers": [(STATIC / "math.js").read_text(encoding="utf-8")]})
+    view.seq += 1
+    view.replay(user(1, "?"), answer(2, "$$\\sum_{i=1}^{n} i$$"))
+    sign = view.page.locator("math munderover")
+    expect(sign).to_have_count(1)
+    heights = [part.bounding_box() or {} for part in sign.locator("> *").all()]
+    total, letter = heights[0]["height"], view.page.locator("math mi").last.bounding_box()
+    assert letter
+    assert total > 1.4 * letter["height"]
+    assert heights[2]["y"] + heights[2]["height"] <= heights[0]["y"] + 1, "the upper limit stands above the sign"
 
 
 OVERLAPS = """
