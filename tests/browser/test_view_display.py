@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.pretend import PretendedView, answer, begin, last_answer, user
+from tests.browser.pretend import STATIC, PretendedView, answer, begin, last_answer, user
 
 pytestmark = pytest.mark.ui
 
@@ -161,6 +163,126 @@ def test_nothing_sticks_out_of_a_narrow_panel(page: Page, width: int) -> None:
     )
     assert wide == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_signs_of_display_formulas_are_large_and_their_limits_apart(view: PretendedView) -> None:
+    view.reply("module", {"buffers": [(STATIC / "math.js").read_text(encoding="utf-8")]})
+    view.seq += 1
+    view.replay(user(1, "?"), answer(2, "$$\\sum_{i=1}^{n} i$$"))
+    sign = view.page.locator("math munderover")
+    expect(sign).to_have_count(1)
+    heights = [part.bounding_box() or {} for part in sign.locator("> *").all()]
+    total, letter = heights[0]["height"], view.page.locator("math mi").last.bounding_box()
+    assert letter
+    assert total > 1.4 * letter["height"]
+    assert heights[2]["y"] + heights[2]["height"] <= heights[0]["y"] + 1, "the upper limit stands above the sign"
+
+
+OVERLAPS = """
+(parts) => {
+  const texts = [...document.querySelectorAll(parts.text)].map((node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return range.getBoundingClientRect();
+  });
+  const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  return [...document.querySelectorAll(parts.controls)].filter((control) => control.checkVisibility())
+    .filter((control) => texts.some((text) => over(control.getBoundingClientRect(), text)))
+    .map((control) => control.ariaLabel || control.className);
+}
+"""
+PROMPTS_OWN = ".lab-chat-prompt :is(button, .lab-chat-editor, .lab-chat-confirm)"
+OVER_THE_NAME = {"text": ".lab-chat-name", "controls": PROMPTS_OWN}
+
+
+@pytest.mark.parametrize("width", [216, 320, 460, 700])
+def test_nothing_of_the_prompt_lies_on_the_name_of_the_model(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    view = PretendedView(page).render()
+    long_name = "qwen2.5-coder-1.5b-instruct-q4-with-a-longer-name"
+    view.replay(user(1, "Hm?", branch={"index": 1, "count": 2}), answer(2, "So.", model=long_name))
+    edit = page.get_by_label("Edit the prompt and ask again")
+    expect(edit).to_be_attached()
+    assert page.evaluate(OVERLAPS, OVER_THE_NAME) == []
+    page.get_by_label("Delete the prompt").click()
+    assert page.evaluate(OVERLAPS, OVER_THE_NAME) == []
+    page.keyboard.press("Escape")
+    edit.click()
+    expect(edit).to_be_hidden()
+    assert page.evaluate(OVERLAPS, OVER_THE_NAME) == []
+    page.keyboard.press("Escape")
+    expect(edit).to_be_visible()
+
+
+def compared(page: Page, models: str = "mno", text: str = "So.", **fields: Any) -> PretendedView:
+    view = PretendedView(page, "compare").render()
+    figures = {"tokens_per_s": 80.0}
+    ended = [
+        answer(2 + place, text, column=len(models) - 1 - place, round="r1", model=f"model-{name}", figures=figures)
+        for place, name in enumerate(models)
+    ]
+    view.replay(user(1, "Prompt", round="r1", choice=None), *ended, **fields)
+    return view
+
+
+def test_the_names_of_compared_models_are_hidden_until_one_is_called_the_best(page: Page) -> None:
+    view = compared(page)
+    log = page.locator(".lab-chat-log")
+    names = log.locator(".lab-chat-name")
+    expect(names).to_have_text(["Answer A", "Answer B", "Answer C"])
+    expect(log).not_to_contain_text("model-")
+    expect(log.get_by_label("model-")).to_have_count(0)
+    expect(log.get_by_text("tokens/s").first).to_be_hidden()
+    vote = page.get_by_role("group", name="Which answer is the best?")
+    assert vote.get_by_role("button").all_inner_texts() == ["Answer A", "Answer B", "Answer C", "No difference"]
+    vote.get_by_role("button", name="Answer A").press("Enter")
+    assert view.sent("choose") == [{"type": "choose", "round": "r1", "answer": "e4"}]
+    view.event("choice", round="r1", choice="e4")
+    expect(names).to_have_text(["model-o", "model-n", "model-m"])
+    expect(page.get_by_text("You chose model-o.")).to_be_focused()
+    expect(page.get_by_role("button", name="No difference")).to_have_count(0)
+    expect(log.get_by_text("tokens/s").first).to_be_visible()
+
+
+def test_of_two_compared_answers_one_is_better_and_none_while_they_come(page: Page) -> None:
+    view = compared(page, "mn")
+    page.get_by_role("group", name="Which answer is better?").get_by_role("button", name="No difference").click()
+    assert view.sent("choose") == [{"type": "choose", "round": "r1", "answer": ""}]
+    view.event("choice", round="r1", choice="")
+    expect(page.get_by_text("You saw no difference.")).to_be_visible()
+    later = [
+        answer(8 + column, "", "streaming", column=column, round="r2", model=f"model-{column}") for column in (0, 1)
+    ]
+    view.event("path", keep=3, entries=[user(7, "Next", round="r2", choice=None), *later], busy=True)
+    second = page.get_by_label("Round 2")
+    expect(second.locator(".lab-chat-name")).to_have_text(["Answer A", "Answer B"])
+    expect(second.get_by_role("button", name="No difference")).to_have_count(0)
+    for column in (0, 1):
+        entry = answer(8 + column, "", "failed", column=column, round="r2", model=f"model-{column}", reason="No.")
+        view.event("end", answer=entry, busy=column == 0)
+    expect(second.locator(".lab-chat-name")).to_have_text(["model-0", "model-1"])  # there is nothing to choose
+
+
+def test_a_compared_answer_can_be_copied(page: Page) -> None:
+    compared(page, "mn", "Some *text*.")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_label("Copy the answer").first.click()
+    expect(page.locator(".lab-chat-note")).to_have_text("The answer is copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "Some *text*."
+
+
+@pytest.mark.parametrize("width", [360, 1000])
+def test_the_beginnings_of_long_compared_answers_are_seen_together(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    text = "# Beginning\n\n" + "A paragraph that goes on.\n\n" * 60
+    compared(page, "mno", text)
+    log = page.locator(".lab-chat-log")
+    expect(log.locator("h1")).to_have_count(3)
+    for beginning in log.locator("h1").all():
+        expect(beginning).to_be_in_viewport(ratio=1)
+    page.locator(".lab-chat-body").last.focus()
+    page.keyboard.press("End")
+    page.wait_for_function("[...document.querySelectorAll('.lab-chat-body')].at(-1).scrollTop > 100")
 
 
 def test_compared_answers_stand_side_by_side_and_each_grows_on_its_own(page: Page) -> None:

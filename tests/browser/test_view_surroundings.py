@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import FilePayload, expect
+from playwright.sync_api import Browser, FilePayload, expect
 
 from tests.browser.pretend import PretendedView, answer, begin, prompt
 
@@ -106,6 +106,22 @@ def test_a_list_that_comes_late_takes_no_title_away_that_is_being_typed(view: Pr
     title.press("Enter")
     expect(title).to_have_count(0)
     assert view.sent("rename")[0]["title"] == "Gales"
+
+
+def test_buttons_leave_the_title_free_where_nothing_hovers(browser: Browser) -> None:
+    page = browser.new_context(viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True).new_page()
+    view = PretendedView(page).render()
+    view.reply("conversations", {"items": [ITEMS[0] | {"title": "A long title of many words" * 3}], "current": "c1"})
+    page.get_by_role("button", name="Conversations", exact=True).tap()
+    rename = page.get_by_role("button", name="Rename A long")
+    assert rename.evaluate("(node) => getComputedStyle(node.parentElement).opacity") == "1"
+    text_ends = page.locator(".lab-chat-conversation-title").evaluate(
+        "(node) => node.getBoundingClientRect().right - parseFloat(getComputedStyle(node).paddingRight)"
+    )
+    box = rename.bounding_box()
+    assert box
+    assert text_ends <= box["x"]
+    page.context.close()
 
 
 def test_a_conversation_opens_with_a_word_about_a_copy_and_a_broken_one_does_not(view: PretendedView) -> None:

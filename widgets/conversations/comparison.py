@@ -1,6 +1,7 @@
 """A comparison: rounds of one prompt and the answers of several models, and the events that keep its views up to date.
 
-Events as those of `widgets.conversations.conversation`; entries carry `round`, and those of answers `column`.
+Events as those of `widgets.conversations.conversation`, and `choice`, which answer of a round the user likes best;
+entries carry `round`, those of prompts `choice` and those of answers `column`.
 """
 
 from __future__ import annotations
@@ -20,17 +21,24 @@ from widgets.storage.document import Answer, Call, Ending, Prompt, State, as_ent
 
 @dataclass
 class Round:
-    """One prompt and its answers, by column.
+    """One prompt and its answers.
 
     Attributes:
         id: Never used twice.
         prompt: The prompt.
-        answers: The answers, in the order of the columns.
+        answers: The answers, in the order of the models.
+        choice: Id of the answer that the user likes best, empty if none; None before the choice.
     """
 
     id: str
     prompt: Prompt
     answers: list[Answer] = field(default_factory=list)
+    choice: str | None = None
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The place of each answer on screen, by id. Ids are random, so that the place tells nothing of the model."""
+        return {name: place for place, name in enumerate(sorted(answer.id for answer in self.answers))}
 
 
 class Comparison:
@@ -99,6 +107,20 @@ class Comparison:
             del entry["text"]
             self._tell("end", answer=entry, busy=self.busy)
 
+    def choose(self, round_id: str, answer_id: str) -> None:
+        """Say which answer of a round is best, empty for none. That counts once, and when all have ended.
+
+        Raises:
+            KeyError: There is no such round, or no such answer in it.
+        """
+        with self._lock:
+            round_ = {one.id: one for one in self._rounds}[round_id]
+            if answer_id and answer_id not in round_.columns:
+                raise KeyError(answer_id)
+            if round_.choice is None and not any(answer.state.live for answer in round_.answers):
+                round_.choice = answer_id
+                self._tell("choice", round=round_id, choice=answer_id)
+
     def replay(self) -> None:
         """Send everything, with the number of the last event, for views that lack some of it."""
         with self._lock:
@@ -158,7 +180,8 @@ class Comparison:
     def _entries(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for round_ in self._rounds:
-            found.append({**as_entry(round_.prompt), "round": round_.id})
-            for column, answer in enumerate(round_.answers):
-                found.append({**as_entry(answer), "round": round_.id, "column": column})
+            found.append({**as_entry(round_.prompt), "round": round_.id, "choice": round_.choice})
+            columns = round_.columns
+            for answer in round_.answers:
+                found.append({**as_entry(answer), "round": round_.id, "column": columns[answer.id]})
         return found

@@ -64,6 +64,8 @@ class Conversation:
         self._model = document.model
         self._system_prompt = document.system_prompt
         self._tree = Tree(document.nodes, document.current)
+        firsts = (title_of(node.text) for node in document.nodes if node.parent is None)
+        self._named = bool(document.title) and document.title not in firsts
         self._live: Answer | None = None
         self._listeners: list[Callable[[Event], None]] = []
         # Held while an event leaves, so that a replay cannot slip between a change and its event.
@@ -71,7 +73,7 @@ class Conversation:
 
     @property
     def title(self) -> str:
-        """Its title; empty before the first prompt."""
+        """Its title: what `rename` gave it, else the beginning of the first prompt on screen; empty before that."""
         return self._title
 
     @property
@@ -196,8 +198,8 @@ class Conversation:
         if not title:
             raise ValueError("The title is blank.")
         with self._lock:
-            self._title = title
-            self._changed({"type": "title", "conversation": self._head()})
+            self._named = True
+            self._set_title(title)
 
     def add(self, answer_id: str, text: str) -> None:
         """Append `text` to the live answer; the text of any other is dropped."""
@@ -307,9 +309,6 @@ class Conversation:
         self._tree.add(prompt)
         answer = self._begin(prompt.id, model, system_prompt)
         self._path_changed(before, self._tree.depth(prompt.id))
-        if not self._title:
-            self._title = title_of(text)
-            self._changed({"type": "title", "conversation": self._head()})
         return answer.id
 
     def _begin(self, parent: str | None, model: str, system_prompt: str) -> Answer:
@@ -328,7 +327,8 @@ class Conversation:
 
     def _changed(self, event: Event, *, of: str | None = None) -> None:
         """Tell all listeners; an event `of` an answer that is not on screen tells them nothing."""
-        self._updated = now()
+        if event["type"] != "title":  # a new name makes nothing newer
+            self._updated = now()
         if of is None or self._tree.path[-1] == of:
             for listener in self._listeners:
                 listener(event)
@@ -342,6 +342,13 @@ class Conversation:
                 break
             same += 1
         self._changed(self._path_event(same))
+        if self._tree.path and not self._named:
+            self._set_title(title_of(self._tree.nodes[self._tree.path[0]].text))
+
+    def _set_title(self, title: str) -> None:
+        if title != self._title:
+            self._title = title
+            self._changed({"type": "title", "conversation": self._head()})
 
     def _path_event(self, keep: int) -> Event:
         return {"type": "path", "keep": keep, "entries": self._entries(keep), "busy": self.busy}

@@ -224,8 +224,7 @@ class Library:
         with self._lock:
             all_open = list(self._open.values())
         for opened in all_open:
-            if opened.changed:
-                self._save(opened)
+            self._save(opened)  # which waits for the saver, should that be at it
 
     @contextlib.contextmanager
     def _held(self, conversation_id: str) -> Iterator[OpenConversation]:

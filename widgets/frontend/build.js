@@ -18,6 +18,7 @@ await build({
   ],
   outdir: process.argv[2] ?? join(here, "../static"),
   bundle: true,
+  loader: { ".woff2": "binary" },
   minify: true,
   format: "esm",
   target: ["es2022", "chrome118", "firefox121", "safari17"],

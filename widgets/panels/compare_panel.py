@@ -1,6 +1,6 @@
-"""The comparison: one prompt to several models at once, side by side.
+"""The comparison: one prompt to several models at once, side by side, and a choice before their names are shown.
 
-Messages of a view: `ask` (`text`), `stop`, `replay`, `refresh`, `module`.
+Messages of a view: `ask` (`text`), `stop`, `choose` (`round`, id of the `answer`), `replay`, `refresh`, `module`.
 Messages to it: see `widgets.conversations.comparison`.
 """
 
@@ -31,7 +31,8 @@ FEWEST, MOST = 2, 4
 class ComparePanel(HubPanel):
     """A panel that asks several models the same and shows their answers side by side.
 
-    Each model sees the prompts so far and its own answers. One that fails does not disturb the others.
+    Which answer is whose is shown once the user has said which is best; the order is another in each
+    round. Each model sees the prompts so far and its own answers. One that fails does not disturb the others.
 
     Args:
         chosen: The models to compare, two to four. Default: the first two that the hub lists.
@@ -78,6 +79,7 @@ class ComparePanel(HubPanel):
             "ask": self._on_ask,
             "stop": lambda _: self.stop(),
             "replay": lambda _: self._comparison.replay(),
+            "choose": lambda message: self._comparison.choose(text_of(message, "round"), text_of(message, "answer")),
         }
         self.refresh()
 
@@ -88,9 +90,19 @@ class ComparePanel(HubPanel):
 
     @property
     def history(self) -> pd.DataFrame:
-        """What is on screen: see `widgets.conversations.history.as_frame`, with the column `round` in front."""
+        """What is on screen: see `widgets.conversations.history.as_frame`, with the column `round` in front.
+
+        The column `chosen` says whether an answer was called the best of its round; missing before that was said.
+        """
         entries = self._comparison.entries()
+        choices = {entry["round"]: entry["choice"] for entry in entries if entry["role"] == "user"}
         frame = as_frame(entries)
+        frame["chosen"] = [
+            None if entry["role"] == "user" or choice is None else entry["id"] == choice
+            for entry in entries
+            for choice in (choices[entry["round"]],)
+        ]
+        frame["chosen"] = frame["chosen"].astype("boolean")
         frame.insert(0, "round", [entry["round"] for entry in entries])
         return frame
 

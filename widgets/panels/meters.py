@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litellm_hub.client import HubStatus, ModelInfo
+from litellm_hub.client.tokens import estimate_tokens
+from widgets.storage.document import State
 
 
 class UsageMeters:
@@ -48,7 +50,8 @@ class UsageMeters:
 
         Returns:
             `spend` and `max_budget` of the key in the hub's currency (US dollars by default), `context_used` by the
-            conversation up to its last answer and `context_limit` of the model, in tokens; None where not known.
+            conversation, estimated where the hub did not count it, and `context_limit` of the model, in tokens; None
+            where not known.
         """
         info = self.models.get(model)
         with self._lock:
@@ -60,11 +63,20 @@ class UsageMeters:
             }
 
 
-def _context_used(entries: Sequence[Mapping[str, Any]]) -> int | None:
-    if not entries:
-        return 0
+def _context_used(entries: Sequence[Mapping[str, Any]]) -> int:
+    """Return what the hub counted last, and an estimate of what came after that: a stopped answer brings no figures."""
+    used = 0
+    unread = False  # models do not see an exchange whose answer says nothing
     for entry in reversed(entries):
-        used = (entry.get("figures") or {}).get("context_tokens")
-        if used is not None:
-            return int(used)
-    return None
+        counted = (entry.get("figures") or {}).get("context_tokens")
+        if counted is not None:
+            return used + int(counted)
+        if entry["role"] == "assistant":
+            calls = entry.get("calls") or ()
+            unread = not entry["text"].strip() and not calls and not State(entry["state"]).live
+            said = [entry["text"], *(f"{call['name']}{call['arguments']}{call['result']}" for call in calls)]
+            used += estimate_tokens("\n".join(said))
+        elif not unread:
+            attached = sum(one["tokens"] for one in entry.get("attachments") or ())
+            used += estimate_tokens(entry["text"]) + attached
+    return used

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 _OPENING = re.compile(r" {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})\s*(?P<language>[^\s`]*)")
 
+_MARKS = re.compile(r"^ {0,3}#{1,6} +|(?<!\w)\*\*(?=\S)([^*\n]+)\*\*(?!\w)|`([^`\n]+)`", re.MULTILINE)
+
 
 class Block(NamedTuple):
     """A part of a Markdown text.
@@ -62,6 +64,11 @@ def closed(text: str) -> str:
     """Return a Markdown text with the end of its last code block if that is missing: else it would swallow the rest."""
     blocks = split_fences(text)
     return f"{text}\n{blocks[-1].open_fence}" if blocks and blocks[-1].open_fence else text
+
+
+def words_of(text: str) -> str:
+    """Return a Markdown text as it reads without fences and the marks of headings, bold and code."""
+    return "\n".join(block.text if block.code else _MARKS.sub(r"\1\2", block.text) for block in split_fences(text))
 
 
 def _add_markdown(blocks: list[Block], lines: list[str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from widgets.storage.code_blocks import words_of
 from widgets.storage.document import Document, DocumentError, Summary, parse, read_head
 from widgets.storage.lock import Lock
 
@@ -47,8 +48,8 @@ class Item:
         title: Its title; the file's name where it cannot be read.
         created: When it was begun.
         updated: When it was last changed.
-        entries: Number of prompts and answers, of all branches.
-        snippet: Where the search found it, or the beginning of what was said last.
+        entries: Number of prompts and answers on screen.
+        snippet: Where the search found it, or the beginning of what was said last on screen; without Markdown's marks.
         problem: Why it cannot be opened; empty otherwise.
     """
 
@@ -62,6 +63,8 @@ class Item:
 
 
 class _Text(msgspec.Struct):
+    id: str
+    parent: str | None
     text: str = ""
 
 
@@ -69,6 +72,16 @@ class _Texts(Summary, kw_only=True):
     """A document with just what lists and searches need: far faster to read than the whole."""
 
     nodes: list[_Text]
+
+    def on_screen(self) -> list[_Text]:
+        """The branch on screen, from its end to the first prompt."""
+        nodes = {node.id: node for node in self.nodes}
+        found = []
+        at = self.current
+        while node := nodes.pop(at or "", None):
+            found.append(node)
+            at = node.parent
+        return found
 
 
 _texts = msgspec.json.Decoder(_Texts)
@@ -254,8 +267,9 @@ def _describe(name: str, data: bytes, words: list[str]) -> Item | None:
     said = [node.text for node in texts.nodes]
     if words and not all(any(word in text.casefold() for text in [texts.title, *said]) for word in words):
         return None
-    snippet = _around(said, words[0]) if words else _shortened(said[-1] if said else "", 0)
-    return Item(stem, texts.title, texts.created, texts.updated, len(said), snippet)
+    shown = texts.on_screen()
+    snippet = _around(said, words[0]) if words else _shortened(words_of(shown[0].text) if shown else "", 0)
+    return Item(stem, texts.title, texts.created, texts.updated, len(shown), snippet)
 
 
 def _unreadable(name: str, problem: str) -> Item:
@@ -263,7 +277,7 @@ def _unreadable(name: str, problem: str) -> Item:
 
 
 def _around(texts: list[str], word: str) -> str:
-    for text in texts:
+    for text in (words_of(text) for text in texts if word in text.casefold()):
         place = text.casefold().find(word)
         if place >= 0:
             return _shortened(text, place)

@@ -65,6 +65,10 @@ class View:
         self._entry(event["answer"]["id"]).update(event["answer"])
         self.busy = event["busy"]
 
+    def _choice(self, event: Event) -> None:
+        prompt = next(entry for entry in self.entries if entry["role"] == "user" and entry["round"] == event["round"])
+        prompt["choice"] = event["choice"]
+
     def _title(self, event: Event) -> None:
         self.conversation = event["conversation"]
 

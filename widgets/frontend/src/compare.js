@@ -1,8 +1,7 @@
-// Entry of compare.js: one prompt, several models side by side.
+// Entry of compare.js: one prompt, several models side by side, and which answer is the best before their names are shown.
 import { Composer } from "./composer.js";
-import { h } from "./dom.js";
+import { h, textButton } from "./dom.js";
 import { Answer } from "./entry_answer.js";
-import { Follower } from "./follower.js";
 import { makeRefresh, makeStatus } from "./header.js";
 import { Life } from "./life.js";
 import { forbidPrefetch } from "./markdown/sanitize.js";
@@ -38,17 +37,18 @@ function render({ model, el, signal }) {
     delta: ({ id, text }) => rounds.answers.get(id)?.add(text),
     state: ({ id, state }) => rounds.answers.get(id)?.setState(state),
     end({ answer, busy }) {
-      rounds.answers.get(answer.id)?.end(answer);
+      rounds.end(answer);
       composer.setBusy(Boolean(busy));
       if (!busy) notes.say("All answers have ended.");
     },
+    choice: ({ round, choice }) => rounds.rounds.get(round)?.choose(choice),
   };
   const channel = new Channel(model, events, signal);
   const life = new Life(model, root, signal, () => channel.refresh());
   rounds.context = {
     readonly: true,
     formulas: makeFormulas(channel),
-    send: () => {},
+    send: (type, fields) => channel.send(type, fields),
     notify: notes.show,
   };
   const enough = () => {
@@ -100,7 +100,6 @@ class RoundList {
     this.welcome = h("div", { class: "lab-chat-empty" }, h("strong", {}, "Which model answers best?"), h("p", {}, "Choose two to four models and send one prompt to all of them."));
     this.node = h("div", { class: "lab-chat-middle" }, this.list);
     this.list.append(this.welcome);
-    this.follower = new Follower(this.list);
   }
 
   /** Keep the first `count` entries, and show these after them. */
@@ -112,25 +111,34 @@ class RoundList {
     }
     for (const entry of entries) {
       this.entries.push({ id: entry.id, round: entry.round });
-      if (!this.rounds.has(entry.round)) this.rounds.set(entry.round, new Round(this));
+      if (!this.rounds.has(entry.round)) this.rounds.set(entry.round, new Round(entry.round, this));
       const answer = this.rounds.get(entry.round).add(entry);
       if (answer) this.answers.set(entry.id, answer);
     }
     this.welcome.hidden = this.rounds.size > 0;
-    this.follower.toEnd();
+    for (const round of this.rounds.values()) round.draw();
+    // Answers are compared from their beginnings on, also while they grow.
+    if (this.rounds.size) this.list.scrollTop = [...this.rounds.values()].at(-1).node.offsetTop;
+  }
+
+  end(answer) {
+    this.answers.get(answer.id)?.end(answer);
+    for (const round of this.rounds.values()) if (round.answers.has(answer.id)) round.draw();
   }
 }
 
-/** One prompt with its answers. */
+/** One prompt with its answers; whose they are is hidden until one is chosen. */
 class Round {
-  constructor(rounds) {
+  constructor(id, rounds) {
+    this.id = id;
     this.rounds = rounds;
+    this.choice = null; // id of an answer, empty for none; null before the choice
     this.answers = new Map();
     this.prompt = null;
     this.columns = h("div", { class: "lab-compare-columns" });
-    this.node = h("div", { class: "lab-compare-round", role: "group", "aria-label": `Round ${rounds.rounds.size + 1}` }, this.columns);
+    this.vote = h("div", { class: "lab-compare-vote" });
+    this.node = h("div", { class: "lab-compare-round", role: "group", "aria-label": `Round ${rounds.rounds.size + 1}` }, this.columns, this.vote);
     rounds.list.append(this.node);
-    rounds.follower.watch(this.node);
   }
 
   get empty() {
@@ -141,13 +149,15 @@ class Round {
     if (entry.role === "user") {
       this.prompt = h("div", { class: "lab-chat-entry lab-chat-prompt", role: "group", "aria-label": "You" }, h("div", { class: "lab-chat-bubble" }, entry.text));
       this.node.prepend(this.prompt);
+      this.choice = entry.choice ?? null;
       return null;
     }
     const answer = new Answer(entry, this.rounds.context);
     answer.hydrate();
-    answer.node.style.order = entry.column;
+    answer.body.node.tabIndex = 0; // it scrolls on its own
+    const after = this.inOrder.find((other) => other.entry.column > entry.column);
     this.answers.set(entry.id, answer);
-    this.columns.append(answer.node);
+    this.columns.insertBefore(answer.node, after?.node ?? null);
     this.columns.style.setProperty("--columns", this.answers.size);
     return answer;
   }
@@ -159,6 +169,48 @@ class Round {
     this.answers.delete(id);
     this.columns.style.setProperty("--columns", this.answers.size);
     if (this.empty) this.node.remove();
+  }
+
+  choose(choice) {
+    this.choice = choice;
+    this.draw();
+  }
+
+  /** Name the answers, and ask which is the best as soon as all have ended. */
+  draw() {
+    const answers = this.inOrder;
+    const ended = answers.every((answer) => !answer.busy);
+    const blind = this.choice === null && (!ended || answers.filter((answer) => answer.text.trim()).length >= FEWEST);
+    this.node.toggleAttribute("data-blind", blind);
+    const names = answers.map((answer, place) => (blind ? `Answer ${"ABCD"[place]}` : answer.entry.model || "no model"));
+    for (const [place, answer] of answers.entries()) {
+      answer.node.querySelector(".lab-chat-name").textContent = names[place];
+      answer.node.setAttribute("aria-label", blind ? names[place] : `Answer of ${names[place]}`);
+      answer.body.node.setAttribute("role", "group");
+      answer.body.node.setAttribute("aria-label", `Text of ${names[place]}`);
+      answer.node.toggleAttribute("data-chosen", answer.id === this.choice);
+    }
+    if (blind && ended) this.#ask(answers, names);
+    else this.#tell(this.choice && names[answers.findIndex((answer) => answer.id === this.choice)]);
+  }
+
+  #ask(answers, names) {
+    const question = `Which answer is ${answers.length > 2 ? "the best" : "better"}?`;
+    const button = (name, answer) => textButton(name, () => this.rounds.context.send("choose", { round: this.id, answer }));
+    this.vote.replaceChildren(
+      h("div", { role: "group", "aria-label": question }, h("span", {}, question), ...answers.map((answer, place) => button(names[place], answer.id)), button("No difference", "")),
+    );
+  }
+
+  #tell(chosen) {
+    const focused = this.vote.contains(document.activeElement);
+    const words = this.choice === null ? null : h("span", { tabindex: "-1" }, chosen ? `You chose ${chosen}.` : "You saw no difference.");
+    this.vote.replaceChildren(...(words ? [words] : []));
+    if (focused) words?.focus();
+  }
+
+  get inOrder() {
+    return [...this.answers.values()].sort((one, other) => one.entry.column - other.entry.column);
   }
 }
 

@@ -112,16 +112,38 @@ export class Drawer {
     tools.append(
       iconButton("edit", `Rename ${title}`, () => this.#rename(item, row), "lab-chat-quiet"),
       iconButton("export", `Export ${title}`, () => this.#formats(item, row), "lab-chat-quiet"),
-      iconButton("remove", `Remove ${title}`, () => confirmInPlace(`Remove “${title}” for good?`, "Remove", remove, { before: (node) => row.append(node) }), "lab-chat-quiet"),
+      iconButton("remove", `Remove ${title}`, () => confirmInPlace(`Remove “${title}” for good?`, "Remove", remove, { before: (node) => this.#putForm(row, node) }), "lab-chat-quiet"),
     );
     row.append(tools);
     return row;
   }
 
+  /** Open a form below a row; any other goes. */
+  #putForm(row, form) {
+    for (const other of this.list.querySelectorAll(".lab-chat-confirm")) other.remove();
+    row.append(form);
+  }
+
+  /** Make a form that Escape closes; then the focus is where it was. */
+  #makeForm(properties, ...parts) {
+    const opener = document.activeElement;
+    const form = h("div", { class: "lab-chat-confirm", ...properties }, ...parts);
+    const close = () => {
+      form.remove();
+      opener?.focus?.();
+    };
+    form.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      close();
+    });
+    return { form, close };
+  }
+
   #rename(item, row) {
     const field = h("input", { type: "text", "aria-label": "New title", maxlength: 200 });
     field.value = item.title;
-    const form = h("div", { class: "lab-chat-confirm" }, field, textButton("Rename", () => save(), "lab-chat-primary"));
+    const { form, close } = this.#makeForm({}, field, textButton("Rename", () => save(), "lab-chat-primary"), textButton("Cancel", () => close()));
     const save = async () => {
       const title = field.value.trim();
       if (!title || !(await this.#do("rename", { id: item.id, title }))) return;
@@ -129,24 +151,24 @@ export class Drawer {
       this.#list();
     };
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") save();
-      else if (event.key === "Escape") form.remove();
-      else return;
+      if (event.key !== "Enter") return;
       event.stopPropagation();
       event.preventDefault();
+      save();
     });
-    row.querySelector(".lab-chat-confirm")?.remove();
-    row.append(form);
+    this.#putForm(row, form);
     field.select();
     field.focus();
   }
 
   #formats(item, row) {
-    const shown = row.querySelector(".lab-chat-confirm");
-    shown?.remove();
-    if (shown?.dataset.what === "export") return;
+    const shown = row.querySelector("[data-what='export']");
+    if (shown) {
+      shown.remove();
+      return;
+    }
     const buttons = Object.entries(FORMATS).map(([format, words]) => textButton(words, () => this.#export(item.id, format)));
-    row.append(h("div", { class: "lab-chat-confirm", "data-what": "export", role: "group", "aria-label": "Export as" }, ...buttons));
+    this.#putForm(row, this.#makeForm({ "data-what": "export", role: "group", "aria-label": "Export as" }, ...buttons).form);
     buttons[0].focus();
   }
 

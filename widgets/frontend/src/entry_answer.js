@@ -101,9 +101,9 @@ export class Answer {
 
   #tools() {
     const { context } = this;
-    if (context.readonly) return null;
-    const guarded = (name, label, act) => iconButton(name, label, () => context.whenIdle(act), "lab-chat-quiet lab-chat-guarded");
     const copy = iconButton("copy", "Copy the answer", async () => context.notify((await copyText(this.text)) ? "The answer is copied." : "The page may not copy."), "lab-chat-quiet");
+    if (context.readonly) return toolbar("This answer", copy);
+    const guarded = (name, label, act) => iconButton(name, label, () => context.whenIdle(act), "lab-chat-quiet lab-chat-guarded");
     const again = guarded("again", "Answer again", () => context.send("regenerate", { id: this.id }));
     const remove = guarded("remove", "Delete the answer", () =>
       confirmInPlace(context.question(this.id, "answer"), "Delete", () => context.send("delete", { id: this.id }), { before: (node) => this.node.append(node) }),

@@ -1,4 +1,5 @@
 // Entry of math.js, the module that turns TeX into MathML; loaded when a conversation has its first formula.
+import font from "@fontsource/noto-sans-math/files/noto-sans-math-latin-400-normal.woff2";
 import createDOMPurify from "dompurify";
 import temml from "temml/dist/temml.mjs";
 
@@ -6,6 +7,14 @@ const OPTIONS = { trust: false, throwOnError: true, strict: false, maxSize: [20,
 const CONFIG = { USE_PROFILES: { mathMl: true }, FORBID_ATTR: ["href", "xlink:href", "id", "name"], ALLOW_ARIA_ATTR: false, ALLOW_DATA_ATTR: false, RETURN_DOM_FRAGMENT: true };
 const STYLE = /^[\w\s:;.,%#()+-]*$/;
 const purify = createDOMPurify(window);
+
+// Large signs and tall brackets come from a font with a table for mathematics, which few systems have.
+/*! Noto Sans Math 5.3.0, copyright 2022 Google LLC, SIL Open Font License 1.1, https://openfontlicense.org */
+if (globalThis.FontFace) {
+  const face = new FontFace("GenAI Labs Math", font);
+  document.fonts.add(face);
+  await face.load().catch(() => {}); // the system's font is readable as well
+}
 
 /** Return a formula as a node, or null if its TeX has an error. */
 export function formula(tex, display) {

@@ -98,7 +98,7 @@ class Dashboard {
     else if (place === "errors") this.filters.set({ status: "failure" });
     else if ((place === "time" || place === "latency") && datum.time) {
       this.#send("rows", { bucket: [clock(+datum.time), clock(endOf(+datum.time, this.grain))] });
-      this.requests.node.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      this.requests.node.scrollIntoView({ block: "nearest" });
     }
   }
 

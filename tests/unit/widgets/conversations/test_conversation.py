@@ -336,6 +336,23 @@ def test_a_title_is_the_beginning_of_the_first_prompt_cut_between_words() -> Non
         talk.rename(" \n ")
 
 
+def test_a_title_follows_the_first_prompt_on_screen_until_somebody_names_it() -> None:
+    talk = Conversation()
+    exchange(talk, "Three primes", "2 3 5")
+    first = talk.entries()[0]["id"]
+    talk.end(talk.edit(first, "Four primes", "m"), Ending(State.DONE))
+    assert talk.title == "Four primes"
+    talk.switch(talk.entries()[0]["id"], -1)
+    assert talk.title == "Three primes"
+    talk = Conversation(parse(talk.encode()))
+    talk.end(talk.edit(first, "Five primes", "m"), Ending(State.DONE))
+    assert talk.title == "Five primes"
+    talk.rename("Primes")
+    talk = Conversation(parse(talk.encode()))
+    talk.end(talk.edit(first, "Six primes", "m"), Ending(State.DONE))
+    assert talk.title == "Primes"
+
+
 def test_half_surrogate_pairs_of_a_browser_do_no_harm() -> None:
     talk = Conversation()
     talk.ask("half \ud83d pair", "m")

@@ -308,6 +308,26 @@ def test_the_meters_show_spend_budget_and_context(panel: Recorded, hub: Scripted
     assert panel.meters["context_used"] == 8
 
 
+def test_the_context_of_what_the_hub_did_not_count_is_estimated(panel: Recorded, hub: ScriptedHub) -> None:
+    panel.ask("one").wait(10)
+    hub.reply = lambda body: Reply([chunk("word " * 100)], ending="silent")
+    panel.ask("another " * 50)
+    wait_for(lambda: len(panel.messages[-1]["content"]) > 400)
+    panel.receive("stop")
+    panel.done()
+    wait_for(lambda: panel.meters["context_used"] == pytest.approx(8 + 150 * 1.2, abs=10))
+    used = panel.meters["context_used"]
+    hub.reply = lambda body: Reply([], ending="lost")
+    panel.ask("never read " * 50)
+    panel.done()
+    assert panel.meters["context_used"] == used
+    before = panel.conversation
+    panel.request("new")
+    assert panel.meters["context_used"] == 0
+    panel.request("open", id=before)
+    assert panel.meters["context_used"] == used
+
+
 def test_the_model_that_was_used_last_is_chosen_next_time(new_panel: NewPanel, hub: ScriptedHub) -> None:
     hub.models = ["first", "second"]
     panel = new_panel()

@@ -58,9 +58,9 @@ def test_a_prompt_goes_to_all_chosen_models_and_each_brings_its_own_figures(comp
     ask(comparison, "Hello")
     prompt, first, second = comparison.view.entries
     assert (prompt["text"], prompt["round"]) == ("Hello", first["round"])
-    assert [(answer["column"], answer["model"], answer["text"]) for answer in (first, second)] == [
-        (0, "one", "one says 1"),
-        (1, "two", "two says 1"),
+    assert [(answer["model"], answer["text"]) for answer in (first, second)] == [
+        ("one", "one says 1"),
+        ("two", "two says 1"),
     ]
     assert all(answer["figures"]["cost"] == 3.6e-6 for answer in (first, second))
     assert not comparison.view.busy
@@ -111,6 +111,49 @@ def test_a_late_view_and_one_that_lost_events_show_the_same(comparison: Recorded
     if comparison.view.needs_replay:
         comparison.receive("replay")
     assert late.entries == comparison.view.entries == comparison._comparison.entries()
+
+
+def test_the_columns_do_not_tell_the_models(comparison: Recorded) -> None:
+    comparison.chosen = ["one", "two", "three"]
+    orders = set()
+    for _ in range(30):
+        ask(comparison, "Hello")
+        answers = comparison.view.entries[-3:]
+        assert {answer["column"] for answer in answers} == {0, 1, 2}
+        orders.add(tuple(answer["column"] for answer in answers))
+    assert len(orders) > 2
+
+
+def test_a_choice_is_made_once_after_all_answers_and_stands_in_the_history(
+    comparison: Recorded, hub: ScriptedHub
+) -> None:
+    hub.reply = lambda body: Reply([chunk("x")], ending="silent")
+    comparison.receive("ask", text="Hello")
+    wait_for(lambda: texts(comparison)[1:] == ["x", "x"])
+    prompt, first, second = comparison.view.entries
+    assert prompt["choice"] is None
+    comparison.receive("choose", round=prompt["round"], answer=first["id"])
+    assert comparison.view.entries[0]["choice"] is None, "not while they are being written"
+    comparison.receive("stop")
+    wait_for(lambda: not comparison.busy)
+    comparison.receive("choose", round=prompt["round"], answer="of another round")
+    assert comparison.view.entries[0]["choice"] is None
+    comparison.receive("choose", round=prompt["round"], answer=second["id"])
+    comparison.receive("choose", round=prompt["round"], answer=first["id"])
+    late = View()
+    comparison.views.append(late)
+    comparison.receive("replay")
+    assert late.entries == comparison.view.entries
+    assert late.entries[0]["choice"] == second["id"]
+    hub.reply = lambda body: Reply(answer_lines(["fine"]))
+    ask(comparison, "Again")
+    comparison.receive("choose", round=comparison.view.entries[-1]["round"], answer="")
+    assert comparison.view.entries[3]["choice"] == ""
+    chosen = comparison.history["chosen"]
+    assert [None if missing else bool(value) for value, missing in zip(chosen, chosen.isna(), strict=True)] == [
+        *(None, False, True),
+        *(None, False, False),
+    ]
 
 
 def test_what_cannot_be_compared_is_refused(comparison: Recorded) -> None:

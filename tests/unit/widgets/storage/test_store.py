@@ -178,7 +178,43 @@ def test_conversations_are_listed_last_changed_first_and_searched_in_titles_and_
     library.rename(names[0], " Tints\n of water ")
     assert library.items("tints")[0].title == "Tints of water"
     library.remove(names[2])
-    assert [item.id for item in library.items()] == [names[0], names[1]]
+    assert [item.id for item in library.items()] == [names[1], names[0]]
+
+
+def test_a_list_tells_of_what_is_on_screen(library: Library) -> None:
+    talk = library.new().conversation
+    say(talk, "Three?", "Three.")
+    again = talk.regenerate(talk.entries()[1]["id"], "m")
+    talk.add(again, "A hidden version.")
+    talk.end(again, Ending(State.DONE))
+    talk.switch(again, -1)
+    [item] = library.items()
+    assert (item.entries, item.snippet) == (2, "Three.")
+    assert library.items("hidden")[0].id == talk.id
+
+
+def test_a_new_title_does_not_make_a_conversation_newer(library: Library) -> None:
+    first, second = library.new(), library.new()
+    say(first.conversation, "First", "1")
+    say(second.conversation, "Second", "2")
+    before = library.items()
+    library.rename(first.id, "Renamed")
+    assert [item.title for item in library.items()] == ["Second", "Renamed"]
+    assert [item.updated for item in library.items()] == [item.updated for item in before]
+
+
+@pytest.mark.parametrize(
+    ("text", "snippet"),
+    [
+        ('```json\n{"name": "weight"}\n```', '{"name": "weight"}'),
+        ("# Head\n\nUse **two** of `x`:\n\n~~~\n2**3**4\n# a comment", "Head Use two of x: 2**3**4 # a comment"),
+        ("2**3 and 3**4", "2**3 and 3**4"),
+    ],
+)
+def test_a_list_shows_words_and_not_their_markup(library: Library, text: str, snippet: str) -> None:
+    say(library.new().conversation, "p", text)
+    assert library.items()[0].snippet == snippet
+    assert library.items(snippet.split()[0])[0].snippet == snippet
 
 
 def test_files_that_are_no_conversations_are_left_alone_and_named(library: Library, folder: Path) -> None:
