@@ -21,6 +21,7 @@ author: GenAI Labs
 """
 
 RETURN = r"""
+brought: {description: Notebooks that were copied., type: list, returned: always}
 kept:
   description: Files with changes of their own that a newer version of the project would have replaced.
   type: list
@@ -115,7 +116,7 @@ def main() -> None:
         wanted = read(Path(module.params["source"]), version)
         shipped = json.loads(ledger.read_text()) if ledger.exists() else {}
         if module.check_mode and not folder.exists():
-            module.exit_json(changed=True, kept=[])
+            module.exit_json(changed=True, kept=[], brought=[])
         owner = folder.stat()
         with acting_as(owner.st_uid, owner.st_gid):
             changed, kept = bring(wanted, shipped, folder, module.check_mode)
@@ -123,7 +124,8 @@ def main() -> None:
         put({"path": str(ledger), "content": content, "mode": "0644", "owner": "", "group": ""}, module.check_mode)
     except (OSError, subprocess.SubprocessError) as error:
         module.fail_json(msg=f"The notebooks cannot be brought: {error}. Make room, or look at that file's owner.")
-    module.exit_json(changed=bool(changed), kept=kept, diff={"prepared": "\n".join(changed)})
+    brought = [str(folder / name) for name in changed if name in wanted and name.endswith(".ipynb")]
+    module.exit_json(changed=bool(changed), kept=kept, brought=brought, diff={"prepared": "\n".join(changed)})
 
 
 if __name__ == "__main__":

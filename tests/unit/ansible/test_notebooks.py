@@ -82,7 +82,7 @@ def test_a_copy_tells_the_python_that_runs_it(folders: tuple[Path, Path]) -> Non
     source, copies = folders
     old = notebook("of 3.9").replace(platform.python_version(), "3.9.0")
     (source / "a.ipynb").write_text(old)
-    bring(source, copies)
+    assert bring(source, copies)["brought"] == [str(copies / "a.ipynb")]
     assert (copies / "a.ipynb").read_text() == notebook("of 3.9")
 
 
