@@ -24,6 +24,7 @@ from IPython.display import clear_output, display
 
 from litellm_hub.client import HubClient
 from litellm_hub.client.errors import HubError
+from litellm_hub.client.figures import money
 from widgets.answer_html import to_html
 from widgets.conversations.answer_task import AnswerTask, Settings
 from widgets.conversations.conversation import Event
@@ -176,8 +177,9 @@ def _in_words(model: str, figures: Figures) -> str:
         ("tokens_per_s", "{:.1f} tokens/s"),
         ("prompt_tokens", "{:,} tokens in"),
         ("completion_tokens", "{:,} out"),
-        ("cost", "${:.6f}"),
+        ("cost", "${}"),
     ]:
-        if figures.get(name) is not None:
-            parts.append(words.format(figures[name]))
+        value = figures.get(name)
+        if value is not None:
+            parts.append(words.format(money(value) if name == "cost" else value))
     return " · ".join(part for part in parts if part)

@@ -22,8 +22,9 @@ import psycopg2
 
 from benchmarks.environments import ROOT, of_role
 from benchmarks.scratch import Hub, hub
-from benchmarks.usage import backtests, generator, questions
+from benchmarks.usage import backtests, questions
 from litellm_hub.gateway.rollup import refresh
+from litellm_hub.usage.demo import generator
 
 SIZES = (1_000_000, 10_000_000)
 DAYS = 120

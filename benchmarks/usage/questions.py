@@ -45,8 +45,8 @@ RAW = {
         FROM {LOG} GROUP BY 1, 2""",
     "6 first token and tokens/s per model": f"""
         SELECT model_group, percentile_disc(ARRAY[.5, .95]) WITHIN GROUP (ORDER BY "completionStartTime" - "startTime"),
-            percentile_disc(.5) WITHIN GROUP (
-                ORDER BY completion_tokens * 1000.0::float8 / nullif(request_duration_ms, 0))
+            percentile_cont(.5) WITHIN GROUP (
+                ORDER BY (completion_tokens - 1) / extract(epoch FROM "endTime" - "completionStartTime")::float8)
         FROM {LOG} WHERE {_STREAMED} GROUP BY 1""",
     "7 cache hits per day": f"""
         SELECT date_trunc('day', "startTime"), count(*), count(*) FILTER (WHERE cache_hit = 'True')

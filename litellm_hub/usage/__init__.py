@@ -21,7 +21,13 @@ from litellm_hub.usage.filters import EVERYTHING, UsageFilter
 from litellm_hub.usage.freshness import Freshness, freshness
 from litellm_hub.usage.people import Person, budgets, error_taxonomy, people, sessions
 from litellm_hub.usage.spans import Grain
-from litellm_hub.usage.speed import SpeedDimension, latency, time_to_first_token, tokens_per_second
+from litellm_hub.usage.speed import (
+    SpeedDimension,
+    latency,
+    overall_tokens_per_second,
+    time_to_first_token,
+    tokens_per_second,
+)
 from litellm_hub.usage.statement import select
 from litellm_hub.usage.volume import Dimension, cache_hits, concurrency, hour_of_week, totals, volume
 
@@ -51,6 +57,7 @@ __all__ = [
     "freshness",
     "hour_of_week",
     "latency",
+    "overall_tokens_per_second",
     "people",
     "prompt",
     "requests",

@@ -13,6 +13,13 @@ from litellm_hub.usage.connection import connect
 from litellm_hub.usage.filters import UsageFilter
 
 _LONG = 600.0  # seconds; nobody waits before a screen
+_DEMO = """
+They are there until Ctrl+C. To see them in a usage notebook, put this into a new first cell and run all cells:
+
+    %env LAB_DATABASE_URL={url}
+
+What runs from a shell, such as `jupyter nbconvert --execute`, takes it with `export` in place of %env and in quotes.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +47,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--database", help="address of the log (default: LAB_DATABASE_URL)")
     export.set_defaults(run=_export)
 
+    demo = commands.add_parser("demo", help="make up a log to look at, until Ctrl+C; the lab's own stays as it is")
+    demo.add_argument("--seed", type=int, default=1, help="another one makes other requests (default: %(default)s)")
+    demo.add_argument("--requests", type=int, default=40_000, help="how many, in 120 days (default: %(default)s)")
+    demo.add_argument(
+        "--programs", type=Path, metavar="FOLDER", help="of PostgreSQL (default: the lab's or the machine's)"
+    )
+    demo.set_defaults(run=_demo)
+
     prices = commands.add_parser("update-prices", help="take the cloud's prices anew from the LiteLLM installed")
     prices.set_defaults(run=_update_prices)
     return parser
@@ -60,6 +75,20 @@ def _export(options: argparse.Namespace) -> None:
     engine = connect(options.database, statement_timeout=_LONG)
     for path, rows in export(engine, options.target, where, form=options.format, tz=options.zone):
         print(f"{path}: {rows:,} requests", flush=True)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from litellm_hub.usage import demo
+
+    print("Making up some weeks of requests …", flush=True)
+    with demo.start(seed=options.seed, requests=options.requests, programs=options.programs) as made_up:
+        print(_DEMO.format(url=made_up.url), flush=True)
+        try:
+            made_up.wait()
+        except KeyboardInterrupt:
+            print("\nRemoved.")
+            return
+    raise OSError("the made-up log's server was ended by something else")
 
 
 def _update_prices(_options: argparse.Namespace) -> None:

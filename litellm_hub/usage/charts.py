@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from litellm_hub.usage.spans import Grain
-from litellm_hub.usage.tables import Table
+from litellm_hub.usage.tables import NOBODY, Table
 
 _MAX_ROWS = 100_000
 # As in the dashboard's style sheet.
@@ -136,7 +136,7 @@ def over_time(
     ends = [None if end is None else pd.Timestamp(end).tz_convert(zone) for end in (since, until)]
     shown = shown.assign(time=on_the_clock(shown["time"]))
     if color:
-        shown[color] = shown[color].fillna("(none)")
+        shown[color] = shown[color].fillna(NOBODY.get(color, "not known"))
     time = f"{_UNITS[grain]}(time):T"
     tooltip = [alt.Tooltip(time, title="time", format=_FORMATS[grain]), *_tooltip(shown, (value,))]
     encoding: dict[str, Any] = {
@@ -183,7 +183,7 @@ def ranked(
     shown = frame.dropna(subset=[value]).nlargest(most, value)
     if shown.empty:
         return _nothing(title)
-    shown = shown.assign(**{category: shown[category].fillna("(none)")})
+    shown = shown.assign(**{category: shown[category].fillna(NOBODY.get(category, "not known"))})
     plain = [name for name in shown.columns if pd.api.types.is_numeric_dtype(shown[name])]
     bars = alt.Chart(shown[[category, *plain]], width=width, height={"step": 22}).mark_bar(cornerRadiusEnd=2)
     chart: alt.Chart = bars.encode(
@@ -295,6 +295,6 @@ def _tooltip(frame: pd.DataFrame, names: tuple[str, ...]) -> list[alt.Tooltip]:
         label = name.replace("_", " ")
         if not pd.api.types.is_numeric_dtype(frame[name]):
             return alt.Tooltip(f"{name}:N", title=label)
-        return alt.Tooltip(f"{name}:Q", title=label, format="," if frame[name].dtype.kind == "i" else ",.4~g")
+        return alt.Tooltip(f"{name}:Q", title=label, format="," if frame[name].dtype.kind == "i" else ",.4~r")
 
     return [one(name) for name in names]

@@ -3,11 +3,14 @@
 Only successful answers count, and none that the gateway's cache gave: refusals and cached answers take milliseconds and
 would hide what models need. Times are the gateway's: without the way from and to the caller.
 
-Percentiles are nearest-rank (the value that a share of the requests does not exceed). Those by model come from
-histograms with logarithmic bins, and are off by at most 1/101 of the value (DDSketch: C. Masson, J. E. Rim, H. K. Lee,
-PVLDB 12 (2019) 2195, https://doi.org/10.14778/3352063.3352135). The roll-up keeps none for each key, user, team and
-tag: filtered or grouped by these, percentiles are exact, but only among the newest 50,000 requests of the time span,
-whoever sent them; `looked_at_since` says from when that is.
+Tokens per second are what `litellm_hub.client.figures.generated` says: tokens after the first, in the time after it.
+
+The median is the mean of the two in the middle where there are two; further percentiles are nearest-rank (the value
+that a share of the requests does not exceed). Those by model come from histograms with logarithmic bins, and are off by
+at most 1/101 of the value (DDSketch: C. Masson, J. E. Rim, H. K. Lee, PVLDB 12 (2019) 2195,
+https://doi.org/10.14778/3352063.3352135). The roll-up keeps none for each key, user, team and tag: filtered or grouped
+by these, percentiles are exact, but only among the newest 50,000 requests of the time span, whoever sent them;
+`looked_at_since` says from when that is.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ SpeedDimension = Literal["model", "user", "key_alias", "team"]
 RANKS = (50, 90, 95, 99)
 _GAMMA = 1.02
 _NOTHING = -32768  # bin of 0 and less
-_Measure = Literal["duration", "first_token", "speed"]
+_Measure = Literal["duration", "first_token", "generation", "speed"]
 
 
 def latency(
@@ -120,6 +123,32 @@ def tokens_per_second(
     grain: Grain | None = None,
     tz: str = "UTC",
 ) -> pd.DataFrame:
+    """Measure how fast answers came once their first token was there, as the chat panel does.
+
+    Args:
+        engine: What `connect` returned.
+        where: The requests that count.
+        by: What a row stands for; may be empty.
+        grain: Length of the buckets of time; None for all of it in one.
+        tz: Time zone of the buckets and of `looked_at_since`.
+
+    Returns:
+        As `latency`, in tokens per second. Answers in one piece and those of a single token have no speed.
+
+    Raises:
+        ValueError: As `latency`.
+    """
+    return _percentiles(engine, "generation", where, by, grain, tz)
+
+
+def overall_tokens_per_second(
+    engine: Engine,
+    where: UsageFilter = EVERYTHING,
+    *,
+    by: Sequence[SpeedDimension] = ("model",),
+    grain: Grain | None = None,
+    tz: str = "UTC",
+) -> pd.DataFrame:
     """Measure how many tokens of the answer came per second of its whole duration, waiting included.
 
     Args:
@@ -145,7 +174,7 @@ def _percentiles(
     checked_grain(grain)
     by_model = set(dimensions) <= {"model"} and where.names <= {"model", "status"}
     frame = (_binned if by_model else _sampled)(engine, measure, where, dimensions, grain, zone)
-    frame.attrs["unit"] = "tokens/s" if measure == "speed" else "s"
+    frame.attrs["unit"] = "tokens/s" if measure in ("generation", "speed") else "s"
     return frame
 
 
@@ -158,6 +187,9 @@ def _value(measure: _Measure, rows: Any) -> ColumnElement[Any]:
     duration: ColumnElement[Any] = func.greatest(seconds(rows.completed_at), 0, type_=Double())
     if measure == "speed":
         return func.nullif(rows.completion_tokens, 0) / func.nullif(duration, 0, type_=Double())
+    if measure == "generation":
+        after_first = seconds(rows.completed_at) - seconds(rows.first_token_at)
+        return case((rows.completion_tokens > 1, (rows.completion_tokens - 1) / func.nullif(after_first, 0.0)))
     return duration if measure == "duration" else seconds(rows.first_token_at)
 
 
@@ -182,25 +214,30 @@ def _binned(
         everything = func.sum(binned.c.n).over(partition_by=keys)
         ranked = select(binned, running.label("up_to"), everything.label("everything")).subquery("ranked")
         keys = [ranked.c[name] for name in names]
+        everyone = ranked.c.everything
+        places: dict[str, ColumnElement[Any]] = {
+            f"p{rank}": func.ceil(everyone * literal_column(f"{rank} / 100.0")) for rank in RANKS
+        }
+        places["above"] = func.floor(everyone / literal_column("2.0")) + 1  # the other one in the middle
         statement: Select[Any] = select(
             *keys,
             cast(func.sum(ranked.c.n), BigInteger).label("requests"),
-            *(_rank(ranked, rank).label(f"p{rank}") for rank in RANKS),
+            *(_place(ranked, place).label(name) for name, place in places.items()),
             (func.sum(ranked.c.total) / cast(func.sum(ranked.c.n), Double)).label("mean"),
             cast(func.max(ranked.c.largest), Double).label("max"),
             cast(null(), INSTANT).label("looked_at_since"),
         )
         statement = statement.group_by(*keys).order_by(*keys) if keys else statement.having(func.count() > 0)
         frame = frame_of(connection, statement, zone)
-    for rank in RANKS:
-        bins = frame[f"p{rank}"].to_numpy(dtype="float64")
+    for name in places:
+        bins = frame[name].to_numpy(dtype="float64")
         values = np.where(bins == _NOTHING, 0.0, 2 * np.power(_GAMMA, bins) / (_GAMMA + 1))
-        frame[f"p{rank}"] = np.minimum(values, frame["max"].to_numpy())
-    return frame
+        frame[name] = np.minimum(values, frame["max"].to_numpy())
+    frame["p50"] = (frame["p50"] + frame["above"]) / 2
+    return frame.drop(columns="above")
 
 
-def _rank(ranked: Any, rank: int) -> ColumnElement[Any]:
-    place = func.ceil(ranked.c.everything * literal_column(f"{rank} / 100.0"))
+def _place(ranked: Any, place: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.min(ranked.c.bin).filter(ranked.c.up_to >= place)
 
 
@@ -284,10 +321,9 @@ def _exact(measured: Subquery, names: Sequence[str]) -> Select[Any]:
         *keys,
         func.count().label("requests"),
         *(
-            cast(func.percentile_disc(literal_column(str(rank / 100))).within_group(measured.c.value), Double).label(
-                f"p{rank}"
-            )
+            cast(percentile(literal_column(str(rank / 100))).within_group(measured.c.value), Double).label(f"p{rank}")
             for rank in RANKS
+            for percentile in (func.percentile_cont if rank == 50 else func.percentile_disc,)
         ),
         func.avg(measured.c.value, type_=Double()).label("mean"),
         func.max(measured.c.value).label("max"),

@@ -8,12 +8,15 @@ from typing import Any
 
 import pandas as pd
 
+from litellm_hub.client.figures import money
+
 # Requests from which on a percentile says something: below, it is one of the few requests themselves.
 NEEDED = {"p50": 3, "p90": 10, "p95": 20, "p99": 100}
 _TOO_FEW = "too few"
-_NOBODY = {"user": "no user", "team": "no team", "key_alias": "no alias", "model": "no model"}
+NOBODY = {"user": "no user", "team": "no team", "key_alias": "no alias", "model": "no model"}
 _MONEY = {"spend", "cost", "max_budget", "burn_per_day"}
 _SHARES = {"share", "failure_rate", "hit_rate", "utilisation"}
+_ESTIMATES = {"times_here"}
 _HEADS = {
     "key_alias": "Key",
     "failures": "Failed",
@@ -38,7 +41,7 @@ _HEADS = {
     "wait_s": "Median wait, s",
     "arrivals_per_s": "Requests a second",
     "utilisation": "In use",
-    "times_here": "Times the lab's (made-up) prices",
+    "times_here": "Beside the lab's made-up prices",
 }
 
 
@@ -66,7 +69,7 @@ class Table:
         shown = {}
         for name in map(str, self.frame.columns):
             values = self.frame[name]
-            if values.isna().all() and name not in _NOBODY:
+            if values.isna().all() and name not in NOBODY:
                 continue
             shown[_head(name, values, unit)] = [
                 _text(name, value, requests)
@@ -86,7 +89,7 @@ def _text(name: str, value: Any, requests: float) -> str:
     if requests < NEEDED.get(name, 0):
         return _TOO_FEW
     if pd.isna(value):
-        return _NOBODY.get(name, "—")
+        return NOBODY.get(name, "—")
     if isinstance(value, pd.Timestamp):
         return value.strftime("%Y-%m-%d" if value == value.normalize() else "%Y-%m-%d %H:%M")
     if isinstance(value, bool):
@@ -95,6 +98,8 @@ def _text(name: str, value: Any, requests: float) -> str:
         return value
     if name in _MONEY:
         return money(float(value))
+    if name in _ESTIMATES and math.isfinite(value):
+        return f"about {figure(float(f'{value:.2g}'))} times"
     if name in _SHARES:
         return f"{100 * value:.1f} %"
     return figure(float(value))
@@ -107,10 +112,3 @@ def figure(value: float) -> str:
     if value == round(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return format(Decimal(f"{value:.3g}"), "f")
-
-
-def money(dollars: float) -> str:
-    """Return US dollars with cents, below one with two significant digits: local models cost far less than a cent."""
-    if dollars == 0 or abs(dollars) >= 1:
-        return f"{dollars:,.2f}"
-    return format(Decimal(f"{dollars:.2g}"), "f")

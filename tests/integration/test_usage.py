@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import psycopg2
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from litellm_hub import usage
+from litellm_hub.client import Usage
+from litellm_hub.gateway import rollup
 from litellm_hub.usage.connection import reading
-from tests.support.usage_database import PASSWORD, ROOT, Database, make_database, make_full_database
-from tests.support.usage_rollup import COUNTS, assert_equal_to_the_log
-from tests.support.usage_truth import grouped, nearest_rank, requests, rows, truth
+from tests.support import usage_truth
+from tests.support.usage_database import PASSWORD, ROOT, Database, make_database, make_full_database, make_roles
+from tests.support.usage_rollup import BOUND, COUNTS, MEASURES, assert_equal_to_the_log
+from tests.support.usage_truth import grouped, percentile, requests, rows, truth
+from widgets.conversations.answer_figures import AnswerFigures
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +89,9 @@ def test_totals_need_nothing_to_be_told_apart_by(log: Engine) -> None:
     assert rows(usage.totals(log, by=()).assign(all="all"), "all") == rows(expected, "all")
 
 
-@pytest.mark.parametrize("report", ["latency", "time_to_first_token", "tokens_per_second"])
+@pytest.mark.parametrize("report", list(MEASURES))
 def test_percentiles_of_people_are_those_of_their_requests(log: Engine, report: str) -> None:
-    measure = {"latency": "duration", "time_to_first_token": "first_token", "tokens_per_second": "speed"}[report]
+    measure = MEASURES[report]
     happened = truth("America/St_Johns")
     answered = happened[~happened["failed"] & ~happened["cached"] & happened[measure].notna()]
     values = {key: group[measure] for key, group in answered.groupby(["hour", "user"], dropna=False)}
@@ -95,7 +101,7 @@ def test_percentiles_of_people_are_those_of_their_requests(log: Engine, report: 
         measured = values[row["time"], row["user"]]
         assert row["requests"] == len(measured)
         for rank in (50, 90, 95, 99):
-            assert row[f"p{rank}"] == pytest.approx(nearest_rank(measured, rank), rel=1e-9)
+            assert row[f"p{rank}"] == pytest.approx(percentile(measured, rank), rel=1e-9)
 
 
 def test_errors_equal_the_truth(log: Engine) -> None:
@@ -306,3 +312,41 @@ def test_the_engine_survives_a_restart_of_its_sessions(database: Database, log: 
         assert cursor.fetchone()[0] > 0
     connection.close()
     assert not usage.error_taxonomy(log).empty
+
+
+def test_a_roll_up_of_before_learns_how_fast_answers_came(scratch_postgres: Any) -> None:
+    """By the migration that brings the measure, not from zero on."""
+    made = make_roles(scratch_postgres, "usage_before")
+    assert "CREATE DATABASE" in made
+    superuser = scratch_postgres.url_of("usage_before")
+    owner, reader = (superuser.replace("//postgres@", f"//{name}@") for name in ("litellm", "lab_reader"))
+    folder = ROOT / "litellm_hub/gateway/migrations"
+    *before, last = sorted(folder.glob("*.sql"))
+    assert last.name == "0004_generation_speed.sql"
+    tables = ROOT / "litellm_hub/usage/demo/litellm_tables.sql"
+    scratch_postgres.psql(owner, "--single-transaction", *(f"--file={file}" for file in (tables, *before)))
+    engine = create_engine(owner.replace("postgresql:", "postgresql+psycopg2:"), poolclass=NullPool)
+    with engine.begin() as connection:
+        usage_truth.write(connection, requests())
+    with closing(psycopg2.connect(owner)) as connection:
+        rollup.refresh(connection)
+    scratch_postgres.psql(owner, "--single-transaction", f"--file={last}")
+    log = usage.connect(reader)
+    assert_equal_to_the_log(log, [request for request in requests() if not request.smoke])
+    log.dispose()
+
+
+def test_the_panel_and_the_log_count_one_answer_alike(scratch_postgres: Any, gateway_env: Any) -> None:
+    made = make_database(scratch_postgres, gateway_env, "usage_one_answer")
+    stream: Any = SimpleNamespace(time_to_first_token=42.0, duration=49.75, finish_reason="stop", usage=Usage(12, 29))
+    figures = AnswerFigures()
+    figures.add(stream)
+    answer = replace(requests()[0], failure=None, cache_hit=False, smoke=False, old=False, completion_tokens=29)
+    engine = create_engine(made.owner.replace("postgresql:", "postgresql+psycopg2:"), poolclass=NullPool)
+    with engine.begin() as connection:
+        usage_truth.write(connection, [replace(answer, first_token_ms=42_000, duration_ms=49_750)])
+    log = usage.connect(made.reader)
+    found = usage.tokens_per_second(log, by=())["p50"].tolist()
+    log.dispose()
+    assert found == [pytest.approx(figures.figures()["tokens_per_s"], rel=BOUND)]
+    assert found == [pytest.approx(28 / 7.75, rel=BOUND)]

@@ -16,8 +16,10 @@ CHART = "image/svg+xml"
 OF_THE_LOG = ("usage_overview", "usage_performance", "usage_people", "usage_costs", "usage_capacity")
 
 
-def outputs(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
-    """What each notebook shows; all of them in one kernel, whose start takes longest."""
+def outputs(
+    url: str, monkeypatch: pytest.MonkeyPatch, now: str = "datetime.now(UTC)"
+) -> dict[str, list[dict[str, Any]]]:
+    """What each notebook shows at an instant; all of them in one kernel, whose start takes longest."""
     monkeypatch.setenv("LAB_DATABASE_URL", url)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     whole = nbformat.v4.new_notebook()
@@ -26,8 +28,8 @@ def outputs(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[st
         notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)
         assert not any(cell.get("outputs") for cell in notebook.cells)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        for cell in code:  # on a day on which the requests are recent
-            cell.source = cell.source.replace("NOW = datetime.now(UTC)", "NOW = datetime(2026, 10, 26, tzinfo=UTC)")
+        for cell in code:
+            cell.source = cell.source.replace("NOW = datetime.now(UTC)", f"NOW = {now}")
         bounds.append((name, len(whole.cells), len(whole.cells) + len(code)))
         whole.cells += code
     NotebookClient(whole, timeout=120, kernel_name="python3").execute()
@@ -47,7 +49,7 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 @pytest.fixture(scope="module")
 def full(scratch_postgres: Any, gateway_env: Any, patch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
     database: Database = make_full_database(scratch_postgres, gateway_env, "usage_notebooks")
-    return outputs(database.reader, patch)
+    return outputs(database.reader, patch, "datetime(2026, 10, 26, tzinfo=UTC)")  # when the requests are recent
 
 
 @pytest.fixture(scope="module")

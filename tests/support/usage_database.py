@@ -42,17 +42,13 @@ def make_roles(scratch_postgres: Any, name: str) -> str:
     Returns:
         What was changed, a line each.
     """
-    done = subprocess.run(
-        [
-            *(scratch_postgres.bin_dir / "psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--set=database={name}"),
-            *(f"--dbname={scratch_postgres.url}", f"--file={ROOT / 'litellm_hub/deploy/database/roles.sql'}"),
-        ],
-        env=LIMITS | dict.fromkeys(PASSWORDS, PASSWORD),
-        check=True,
-        capture_output=True,
-        text=True,
+    done = scratch_postgres.psql(
+        scratch_postgres.url,
+        f"--set=database={name}",
+        f"--file={ROOT / 'litellm_hub/deploy/database/roles.sql'}",
+        environment=LIMITS | dict.fromkeys(PASSWORDS, PASSWORD),
     )
-    return "\n".join(line for line in done.stdout.splitlines() if line.isupper())
+    return "\n".join(line for line in done.splitlines() if line.isupper())
 
 
 def make_database(scratch_postgres: Any, gateway_env: Any, name: str) -> Database:

@@ -13,14 +13,20 @@ from sqlalchemy import Engine, create_engine, text
 from litellm_hub import usage
 from tests.support import usage_truth
 from tests.support.usage_database import Database
-from tests.support.usage_truth import Request, grouped, nearest_rank, rows, truth
+from tests.support.usage_truth import Request, grouped, percentile, rows, truth
 
 NOW = datetime(2026, 10, 26, 12, 7, tzinfo=UTC)  # the day after Berlin's clocks went back
 GRAINS: tuple[usage.Grain, ...] = ("hour", "day", "week", "month")
-BOUND = 1 / 101  # of the value, between a percentile and the nearest-rank one
+BOUND = 1 / 101  # of the value, between a percentile and the true one
 TIERS = "volume volume_day distribution distribution_day distribution_month people people_day tags tags_day"
 TABLES = f"quarter failures {TIERS}"
 SUMS = {name: (name, "sum") for name in ("prompt_tokens", "completion_tokens", "total_tokens", "spend")}
+MEASURES = {
+    "latency": "duration",
+    "time_to_first_token": "first_token",
+    "tokens_per_second": "generation",
+    "overall_tokens_per_second": "speed",
+}
 COUNTS = {"requests": ("id", "size"), "failures": ("failed", "sum"), "cache_hits": ("cached", "sum"), **SUMS}
 
 
@@ -108,8 +114,8 @@ def assert_equal_to_the_log(log: Engine, happened: list[Request], zone: str = "U
 
 def assert_percentiles(log: Engine, expected: Any, zone: str) -> None:
     answered = expected[~expected["failed"] & ~expected["cached"]]
-    measures = {"duration": usage.latency, "first_token": usage.time_to_first_token, "speed": usage.tokens_per_second}
-    for measure, report in measures.items():
+    for name, measure in MEASURES.items():
+        report = getattr(usage, name)
         measured = answered[answered[measure].notna()]
         for grain, found in ((None, report(log)), ("day", report(log, grain="day", tz=zone))):
             keys = ["model"] if grain is None else ["day", "model"]
@@ -122,7 +128,7 @@ def assert_percentiles(log: Engine, expected: Any, zone: str) -> None:
                 assert row["max"] == pytest.approx(values.max())
                 assert row["mean"] == pytest.approx(values.mean())
                 for rank in (50, 90, 95, 99):
-                    assert row[f"p{rank}"] == pytest.approx(nearest_rank(values, rank), rel=BOUND * (1 + 1e-9)), measure
+                    assert row[f"p{rank}"] == pytest.approx(percentile(values, rank), rel=BOUND * (1 + 1e-9)), measure
 
 
 def contents(hub: RolledUp) -> dict[str, list[str]]:

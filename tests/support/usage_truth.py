@@ -193,6 +193,9 @@ def truth(zone: str = "UTC", *, smoke: bool = False, happened: Iterable[Request]
             "spend": request.spend,
             "duration": end,
             "first_token": request.first_token_ms / 1000 if visible and request.first_token_ms else math.nan,
+            "generation": (request.completion_tokens - 1) / (end - request.first_token_ms / 1000)
+            if visible and request.first_token_ms and request.completion_tokens > 1
+            else math.nan,
             "speed": request.completion_tokens / end if request.completion_tokens and end else math.nan,
         }
 
@@ -200,7 +203,10 @@ def truth(zone: str = "UTC", *, smoke: bool = False, happened: Iterable[Request]
     return pd.DataFrame([row(request) for request in chosen if smoke or not request.smoke])
 
 
-def nearest_rank(values: pd.Series, rank: int) -> float:
+def percentile(values: pd.Series, rank: int) -> float:
+    """The median; else the nearest rank."""
+    if rank == 50:
+        return float(values.dropna().median())
     measured = sorted(values.dropna())
     return measured[-(-rank * len(measured) // 100) - 1] if measured else math.nan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litellm_hub.client import ChatStream
+from litellm_hub.client.figures import generated
 from widgets.storage.document import Figures
 
 TOOL_ROUNDS = "tool_rounds"  # the answer ended because the model had called tools often enough
@@ -39,10 +40,9 @@ class AnswerFigures:
         self._context = usage.prompt_tokens + usage.completion_tokens
         if usage.cost is not None:
             self._cost = (self._cost or 0.0) + usage.cost
-        if first is not None and usage.completion_tokens > 1 and duration > first:
-            # The first token's time is the time to read the prompt; the rate is of those that follow.
-            self._writing += duration - first
-            self._written += usage.completion_tokens - 1
+        written, writing = generated(usage.completion_tokens, first, duration) or (0, 0.0)
+        self._written += written
+        self._writing += writing
 
     def figures(self) -> Figures:
         """Return times in seconds, tokens, cost in the hub's currency (US dollars by default); None where not known.

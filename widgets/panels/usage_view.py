@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from litellm_hub import usage
 from litellm_hub.usage import charts
 from litellm_hub.usage.frames import valid_zone
+from litellm_hub.usage.tables import NOBODY
 
 Who = Literal["model", "user", "team", "key_alias"]
 Measure = Literal["requests", "total_tokens", "spend", "failures"]
@@ -178,11 +179,11 @@ def tiles(engine: Engine, where: usage.UsageFilter) -> list[dict[str, Any]]:
     kinds = (
         ("requests", "Requests", "count", None),
         ("total_tokens", "Tokens", "count", None),
-        ("spend", "Spend", "money", None),
+        ("spend", "Spend (made-up prices)", "money", None),
         ("failure_rate", "Failed", "share", False),
         ("latency", "Median answer", "seconds", False),
         ("first_token", "Median first token", "seconds", False),
-        ("speed", "Tokens/s with waiting", "rate", True),
+        ("speed", "Median tokens/s", "rate", True),
     )
     return [
         {"name": name, "title": title, "kind": kind, "more_is_better": better, "value": now[name]}
@@ -272,7 +273,7 @@ def _charts(engine: Engine, choice: Choice, where: usage.UsageFilter, grain: usa
 
 def _few(volume: pd.DataFrame, by: Who, measure: Measure) -> pd.DataFrame:
     """Keep as many names as colours tell apart, and add up the others."""
-    volume = volume.assign(**{by: volume[by].fillna("(none)")})
+    volume = volume.assign(**{by: volume[by].fillna(NOBODY[by])})
     largest = volume.groupby(by)[measure].sum().nlargest(_MOST_COLOURS).index
     if volume[by].nunique() > len(largest):
         volume.loc[~volume[by].isin(largest), by] = _OTHER

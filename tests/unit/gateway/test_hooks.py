@@ -281,7 +281,7 @@ def caller(**known: Any) -> SimpleNamespace:
 async def test_a_failure_of_a_known_key_on_a_models_path_is_an_entry(handler: LabHandler, journal: Journal) -> None:
     for known in (caller(), caller(api_key="master", user_role="proxy_admin")):
         await handler.async_post_call_failure_hook({"row": {"status": "failure"}}, ValueError(), known)
-    for unknown in (caller(api_key="wrong"), caller(request_route="/key/info"), caller(api_key=None)):
+    for unknown in (caller(api_key="wrong"), caller(request_route="/v1/models"), caller(api_key=None)):
         await handler.async_post_call_failure_hook({}, ValueError(), unknown)
     assert [row["status"] for row in rows(journal)] == ["failure", "failure"]
 

@@ -101,10 +101,10 @@ def test_a_week_has_every_hour_whether_used_or_not() -> None:
     assert [(row["day"], row["hour"]) for row in rows if row["requests"]] == [("Wednesday", 9)]
 
 
-def test_a_missing_name_is_shown_as_none() -> None:
+def test_a_missing_name_is_said_in_words() -> None:
     spec = charts.ranked(pd.DataFrame({"user": [None, "ada"], "value": [2, 1]}), "user", "value", "Value").to_dict()
     (rows,) = spec["datasets"].values()
-    assert [row["user"] for row in rows] == ["(none)", "ada"]
+    assert [row["user"] for row in rows] == ["no user", "ada"]
 
 
 def test_an_outlook_shows_what_was_even_without_a_forecast() -> None:

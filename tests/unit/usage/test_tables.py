@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from litellm_hub.usage.tables import Table, figure, money
+from litellm_hub.usage.tables import Table, figure
 
 
 def test_heads_have_units_and_values_read_well() -> None:
@@ -58,7 +58,8 @@ def test_what_never_ends_is_said_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dollars", "text"), [(0.0, "0.00"), (0.5, "0.5"), (0.0000036, "0.0000036"), (12.345, "12.35")]
+    ("times", "text"), [(1.462882, "about 1.5 times"), (1462.9, "about 1,500 times"), (0.0123, "about 0.012 times")]
 )
-def test_money_has_cents_or_two_digits(dollars: float, text: str) -> None:
-    assert money(dollars) == text
+def test_a_comparison_with_made_up_prices_is_rough(times: float, text: str) -> None:
+    words = Table(pd.DataFrame({"times_here": [times]})).words
+    assert words["Beside the lab's made-up prices"].tolist() == [text]

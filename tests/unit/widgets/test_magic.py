@@ -46,7 +46,7 @@ def test_a_cell_is_a_prompt_and_its_answer_the_output(run: Run, hub: ScriptedHub
     written = run("%%chat -t 0.5 -n 9 --system 'Be kind.' --to reply\nSay {hello}.\n")
     assert written.startswith("Hello\n")
     assert "scripted · " in written
-    assert "1 out · $0.000004" in written
+    assert "1 out · $0.0000036" in written
     body = hub.requests[0]
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("scripted", 0.5, 9)
     assert [message["content"] for message in body["messages"]] == ["Be kind.", "Say {hello}."]

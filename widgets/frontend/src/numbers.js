@@ -3,9 +3,9 @@
 /** Whole numbers with thousands apart; from ten thousand on in thousands. */
 export const count = (number) => (number < 10_000 ? number.toLocaleString("en") : `${(number / 1000).toLocaleString("en", { maximumFractionDigits: number < 100_000 ? 1 : 0 })}k`);
 
-/** Local models cost far less than a cent: two significant figures, and never an exponent. */
+/** Local models cost far less than a cent: two significant figures, and never an exponent. As `money` of litellm_hub.client.figures. */
 export const money = (cost) =>
-  `$${cost.toLocaleString("en", cost < 1 ? { maximumSignificantDigits: 2, maximumFractionDigits: 20 } : { maximumFractionDigits: 2 })}`;
+  `$${cost.toLocaleString("en", cost && cost < 1 ? { maximumSignificantDigits: 2, maximumFractionDigits: 20 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 
 /** Memory in MB, from a thousand on in GB. */
 export const memory = (bytes) => (bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);

@@ -94,7 +94,7 @@ class Dashboard {
 
   #clicked(place, datum) {
     const { by, [by]: chosen } = this.filters.choice;
-    if (place === "who" && datum[by] && datum[by] !== "(none)") this.filters.set({ [by]: chosen ? "" : datum[by] });
+    if (place === "who" && datum[by] && !/^no (model|user|team|alias)$/.test(datum[by])) this.filters.set({ [by]: chosen ? "" : datum[by] });
     else if (place === "errors") this.filters.set({ status: "failure" });
     else if ((place === "time" || place === "latency") && datum.time) {
       this.#send("rows", { bucket: [clock(+datum.time), clock(endOf(+datum.time, this.grain))] });

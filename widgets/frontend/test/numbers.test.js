@@ -1,12 +1,15 @@
 import { expect, test } from "vitest";
 import { ago, count, describe as figures, money } from "../src/numbers.js";
+import { FORMAT } from "../src/usage/format.js";
+// Amounts and how they are written everywhere; the tests of Python read them, too.
+import MONEY from "./data/money.json";
 
 test("counts are short, and exact while they are small", () => {
   expect([0, 999, 1240, 12_345, 250_000].map(count)).toEqual(["0", "999", "1,240", "12.3k", "250k"]);
 });
 
 test("money never has an exponent and keeps what matters of tiny sums", () => {
-  expect([0.0000432, 0.5, 4.9787, 12].map(money)).toEqual(["$0.000043", "$0.5", "$4.98", "$12"]);
+  for (const [dollars, words] of MONEY) expect([money(dollars), FORMAT.money(dollars)]).toEqual([`$${words}`, `$${words}`]);
 });
 
 test("only the figures that are known are shown", () => {

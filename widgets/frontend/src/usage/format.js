@@ -1,11 +1,13 @@
 // Figures and moments of the dashboard as people and the kernel read them.
+import { money } from "../numbers.js";
+
 export const HOUR = 3600e3;
 export const STEP = { quarter: HOUR / 4, hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR };
 
-const number = (value, digits = 3) => value.toLocaleString("en", { maximumSignificantDigits: digits });
+const number = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
 export const FORMAT = {
   count: (value) => (value >= 1e5 ? value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }) : value.toLocaleString("en")),
-  money: (value) => `$${value >= 1 ? value.toFixed(2) : number(value, 2)}`,
+  money,
   share: (value) => `${(value * 100).toFixed(1)} %`,
   seconds: (value) => `${number(value)} s`,
   rate: (value) => number(value),

@@ -37,7 +37,15 @@ MODELS = (
 )
 EMBEDDING = 4
 PRICES = np.array([[2e-7, 6e-7], [5e-8, 5e-8], [1.5e-7, 4e-7], [8e-7, 2.4e-6], [1e-8, 0]])
-KEYS, USERS, TEAMS = 40, 60, 8
+KEYS = 40
+USERS = [
+    "ada", "alan", "amina", "barbara", "ben", "carla", "chen", "clara", "david", "dora", "edsger", "elena", "emre",
+    "fatima", "felix", "frances", "grace", "hanna", "hugo", "ida", "igor", "ines", "ivan", "jan", "jean", "joan",
+    "jonas", "katherine", "ken", "lea", "leo", "lin", "linus", "luca", "maja", "margaret", "maria", "mei", "mohamed",
+    "nadia", "niklaus", "noor", "olga", "omar", "pavel", "petra", "radia", "rosa", "samir", "sofia", "stefan",
+    "tariq", "tim", "tomas", "vera", "viktor", "wei", "yara", "yuki", "zoe",
+]  # fmt: skip
+TEAMS = ("nlp-course", "vision-course", "physics", "biology", "linguistics", "library", "theses", "operations")
 TAGS = ("course:nlp", "course:cv", "thesis", "batch", "eval", "rag", "agent", "demo")
 AGENTS = ("OpenAI/Python 1.99.1", "python-requests/2.32", "OpenWebUI/0.6", "curl/8.5", "langchain/0.3")
 ERRORS = (
@@ -69,10 +77,10 @@ class Lab:
     def __post_init__(self) -> None:
         self.dice = np.random.default_rng(self.seed)
         self.keys = _hexadecimal(self.dice, KEYS, 32)
-        self.teams = _uuids(self.dice, TEAMS)
+        self.teams = _uuids(self.dice, len(TEAMS))
         self.model_ids = _hexadecimal(self.dice, len(MODELS), 32)
-        self.users_of_key = self.dice.integers(0, USERS, (KEYS, 3))
-        self.team_of_key = self.dice.integers(0, TEAMS, KEYS)
+        self.users_of_key = self.dice.integers(0, len(USERS), (KEYS, 3))
+        self.team_of_key = self.dice.integers(0, len(TEAMS), KEYS)
 
     def hourly_load(self) -> Array:
         """Relative number of requests in each hour."""
@@ -155,7 +163,7 @@ class Lab:
             _pick([each[1] for each in MODELS], model),
             _pick(["ollama_chat", "ollama"], embeds.astype(int)),
             pa.repeat(pa.scalar("http://ollama:11434"), n),
-            _pick([f"user-{number:03d}" for number in range(USERS)], user),
+            _pick(USERS, user),
             self._metadata(failed, error),
             _pick(["None", "False", "True"], np.where(cached, 2, np.where(streamed, 1, 0))),
             _hexadecimal(dice, n, 32),
@@ -163,7 +171,7 @@ class Lab:
             self.teams.take(pa.array(team)),
             pa.repeat(pa.scalar(""), n),
             _pick([f"cust-{number}" for number in range(200)], (user * 7 + tag) % 200),
-            _pick([f"10.0.{number // 16}.{number}" for number in range(USERS)], user),
+            _pick([f"10.0.{number // 16}.{number}" for number in range(len(USERS))], user),
             sessions.take(pa.array(session)),
             _pick(["success", "failure"], failed.astype(int)),
             calls,
@@ -209,10 +217,15 @@ def load(connection: Any, lab: Lab, count: int) -> None:
             cursor.execute(definition)
             if is_constraint:
                 cursor.execute(f'ALTER TABLE "LiteLLM_SpendLogs" ADD PRIMARY KEY USING INDEX "{name}"')
-        keys = [f"('{key}', 'lab-key-{number:02d}')" for number, key in enumerate(lab.keys.to_pylist())]
-        cursor.execute(f'INSERT INTO "LiteLLM_VerificationToken" (token, key_alias) VALUES {", ".join(keys)}')
-        teams = [f"('{team}', 'team-{number}')" for number, team in enumerate(lab.teams.to_pylist())]
-        cursor.execute(f'INSERT INTO "LiteLLM_TeamTable" (team_id, team_alias) VALUES {", ".join(teams)}')
+        keys, teams = lab.keys.to_pylist(), lab.teams.to_pylist()
+        for number, (key, team, users) in enumerate(zip(keys, lab.team_of_key, lab.users_of_key, strict=True)):
+            cursor.execute(
+                'INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, user_id, team_id) VALUES (%s, %s, %s, %s)',
+                (key, f"{TEAMS[team]}-{number + 1}", USERS[users[0]], teams[team]),
+            )
+        cursor.executemany(
+            'INSERT INTO "LiteLLM_TeamTable" (team_id, team_alias) VALUES (%s, %s)', zip(teams, TEAMS, strict=True)
+        )
 
 
 def copy(cursor: Any, text: bytes) -> None:
