@@ -145,7 +145,7 @@ def test_a_wish_in_words_changes_a_cell(notebook: JupyterPage, page: Page) -> No
     expect(field).to_be_focused()
     page.keyboard.type("Use seven, and " + say("```python\nanswer = 7\nanswer\n```"))
     page.keyboard.press("Enter")
-    diff = help_of(page, 1).get_by_role("region", name="Proposed change: 1 lines removed, 1 added")
+    diff = help_of(page, 1).get_by_role("region", name="Proposed change: 1 line removed, 1 added")
     diff.wait_for(timeout=START)
     help_of(page, 1).get_by_role("button", name="Apply and run").click()
     expect(notebook.output(1)).to_contain_text("7")

@@ -9,7 +9,7 @@ export class CellHelp {
    * @param {object} notebook what the notebook and the chat do for it:
    *   failed() tells whether it ended with an error, error() returns {trace, value} of that or nothing, source() and setSource(text) are its code,
    *   tell(source, value) asks its kernel what a model should know, ask(type, cell, signal, heard) asks the chat,
-   *   run() runs the cell, leave() gives the focus back to it
+   *   run() runs the cell, save() saves the notebook, leave() gives the focus back to it
    */
   constructor(cell, notebook) {
     this.cell = cell;
@@ -51,8 +51,8 @@ export class CellHelp {
     const send = () => field.value.trim() && this.#write(field.value.trim());
     field.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && (event.preventDefault(), send()));
     this.asking?.abort();
-    this.#show("wish", "", h("div", { class: "genailabs-row" }, field, button("Ask", send), this.#closer("Close")));
-    field.focus();
+    this.#show("wish", "", row(field, button("Ask", send), this.#closer("Close")));
+    this.focus();
   }
 
   close() {
@@ -77,7 +77,7 @@ export class CellHelp {
     this.asking?.abort();
     this.asking = new AbortController();
     const { signal } = this.asking;
-    this.#show("waiting", words, h("div", { class: "genailabs-row" }, this.#closer("Cancel")));
+    this.#show("waiting", words, row(this.#closer("Cancel")));
     try {
       await act(signal);
     } catch (error) {
@@ -99,12 +99,10 @@ export class CellHelp {
 
   #propose() {
     const { lines, by } = this.proposal;
-    const count = (sign) => lines.filter(([found]) => found === sign).length;
-    const name = `Proposed change: ${count("-")} lines removed, ${count("+")} added`;
+    const [gone, come] = ["-", "+"].map((sign) => lines.filter(([found]) => found === sign).length);
+    const name = `Proposed change: ${gone} ${gone === 1 ? "line" : "lines"} removed, ${come} added`;
     const diff = h("pre", { class: "genailabs-diff", tabindex: "0", role: "region", "aria-label": name }, ...lines.map(line));
-    const apply = button("Apply", () => this.#apply(false));
-    this.#show("proposed", by, diff, h("div", { class: "genailabs-row" }, apply, button("Apply and run", () => this.#apply(true)), this.#closer("Close")));
-    this.#focus(apply);
+    this.#show("proposed", by, diff, row(button("Apply", () => this.#apply(false)), button("Apply and run", () => this.#apply(true)), this.#closer("Close")));
   }
 
   #apply(runs) {
@@ -112,9 +110,7 @@ export class CellHelp {
     if (this.notebook.source() !== old) return this.#say("The cell was changed meanwhile. Ask again.");
     if (!this.notebook.editable()) return this.#say("This cell is not editable.");
     this.notebook.setSource(code);
-    const undo = button("Undo", () => this.#undo());
-    this.#show("applied", "The change is applied.", h("div", { class: "genailabs-row" }, undo, this.#closer("Close")));
-    undo.focus();
+    this.#show("applied", "The change is applied.", row(button("Undo", () => this.#undo()), this.#closer("Close")));
     if (runs) this.notebook.run();
     return undefined;
   }
@@ -125,25 +121,24 @@ export class CellHelp {
   }
 
   #say(words) {
-    const close = this.#closer("Close");
-    this.#show("said", words, h("div", { class: "genailabs-row" }, close));
-    this.#focus(close);
+    this.#show("said", words, row(this.#closer("Close")));
+  }
+
+  /** Go to what can be done now. */
+  focus() {
+    (this.area.querySelector("input, button") ?? this.buttons.firstChild).focus();
   }
 
   #show(state, words = "", ...parts) {
-    this.kept = this.node.contains(document.activeElement);
+    const kept = this.node.contains(document.activeElement);
     this.state = state;
     this.node.dataset.state = state;
     this.words.textContent = words;
     this.area.replaceChildren(...parts);
     this.area.hidden = !parts.length;
     this.draw();
-    if (this.kept && !this.node.contains(document.activeElement)) this.#focus(this.area.querySelector("button") ?? this.buttons.firstChild);
-  }
-
-  /** Whoever has gone on to something else meanwhile is not called back. */
-  #focus(element) {
-    if (this.kept || this.node.contains(document.activeElement)) element?.focus();
+    // Whoever has gone on to something else meanwhile is not called back.
+    if (kept) this.focus();
   }
 
   #closer(label) {
@@ -152,10 +147,12 @@ export class CellHelp {
 
   #key(event) {
     const { key, shiftKey, target } = event;
+    const control = (event.ctrlKey || event.metaKey) && !shiftKey;
     let act;
     if (key === "Escape" && this.state !== "idle") act = () => this.close();
     else if (key === "Enter" && this.state === "proposed" && (shiftKey || !target.matches("button"))) act = () => this.#apply(shiftKey);
-    else if (key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !shiftKey && this.state === "applied") act = () => this.#undo();
+    else if (key === "z" && control && this.state === "applied") act = () => this.#undo();
+    else if (key === "s" && control) act = () => this.notebook.save();
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
@@ -173,6 +170,8 @@ function h(tag, properties = {}, ...children) {
   return node;
 }
 
+const row = (...parts) => h("div", { class: "genailabs-row" }, ...parts);
+
 function button(label, click, title) {
   const key = KEYS[label];
   const made = h("button", { type: "button", click, ...(title && { title }), ...(key && { "aria-keyshortcuts": ARIA[key] ?? key }) }, label);
@@ -189,7 +188,7 @@ function line([sign, text]) {
 export const STYLE = `
   .genailabs-cell { margin: 4px 0 6px calc(var(--jp-cell-prompt-width, 64px) + var(--jp-cell-collapser-width, 8px)); color: var(--jp-ui-font-color1); font: var(--jp-ui-font-size1)/1.4 var(--jp-ui-font-family); }
   .genailabs-row { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; margin: 4px 0; }
-  .genailabs-cell [hidden], .genailabs-words:empty { display: none; }
+  .genailabs-cell [hidden] { display: none; }
   .genailabs-cell button { min-height: 26px; padding: 2px 10px; border: 1px solid var(--jp-border-color1); border-radius: 4px; background: var(--jp-layout-color1); color: inherit; font: inherit; cursor: pointer; }
   .genailabs-cell button:hover { background: var(--jp-layout-color2); }
   .genailabs-cell :is(button, input, pre):focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: 1px; }

@@ -38,7 +38,7 @@ function watch(lab, panel, helps) {
 }
 
 /** What the notebook and the chat do for a cell, see `CellHelp`. */
-function notebookOf({ NotebookActions, evaluate, errorOf, sideKernel }, { content, context, sessionContext }, cell) {
+function notebookOf({ app, NotebookActions, evaluate, errorOf, sideKernel }, { content, context, sessionContext }, cell) {
   const { model } = cell;
   const isPython = () => /python/i.test(content.model.getMetadata("kernelspec")?.language ?? content.model.getMetadata("language_info")?.name ?? "python");
   return {
@@ -49,6 +49,7 @@ function notebookOf({ NotebookActions, evaluate, errorOf, sideKernel }, { conten
     setSource: (text) => model.sharedModel.setSource(text),
     editable: () => !content.model.readOnly && model.getMetadata("editable") !== false,
     run: () => void NotebookActions.runCells(content, [cell], sessionContext),
+    save: () => void app.commands.execute("docmanager:save"),
     leave: () => content.activate(),
     tell: (source, value) => tell((expression) => evaluate(sessionContext.session.kernel, expression), source, value),
     ask: (type, told, signal, heard) => askSide(sideKernel, { type, cell: { ...told, notebook: context.path.split("/").at(-1) } }, signal, heard),
@@ -81,9 +82,13 @@ async function askSide(sideKernel, request, signal, heard) {
 
 /** Commands that do for the selected cell what its buttons do. */
 function addCommands({ app, palette }, selected) {
+  const run = (act, help) => {
+    act(help);
+    help.focus();
+  };
   const add = (name, label, act, isEnabled) => {
     const command = `genailabs:${name}`;
-    app.commands.addCommand(command, { label, isEnabled, execute: () => act(selected()) });
+    app.commands.addCommand(command, { label, isEnabled, execute: () => run(act, selected()) });
     palette?.addItem({ command, category: "GenAI Labs" });
     return command;
   };
