@@ -1,4 +1,4 @@
-"""What else shows notebooks with widgets: Notebook 7 and Voilà, from the checkout's environment, on the lab's hub."""
+"""What else shows notebooks with widgets, from the checkout's environment: Notebook 7, Voilà, JupyterLab on any hub."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.browser.jupyter_page import JupyterPage
 from tests.support.lab import ROOT, Lab, free_ports, wait_until
 
-START_S = 60.0
+START_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _serving(lab: Lab, folder: Path, command: list[str], url: str, token: str) -> Iterator[Frontend]:
+def _serving(hub: Mapping[str, str], folder: Path, command: list[str], url: str, token: str) -> Iterator[Frontend]:
     own = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"HOME": str(folder), "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT), "JUPYTER_TOKEN": token}
     notebooks = folder / "notebooks"
     notebooks.mkdir(exist_ok=True)
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
-            command, cwd=notebooks, env=os.environ | lab.notebook_env | own, stdout=log, stderr=subprocess.STDOUT
+            command, cwd=notebooks, env={**os.environ, **hub, **own}, stdout=log, stderr=subprocess.STDOUT
         )
     try:
         wait_until(lambda: _answers(url), START_S, f"{command[0]} answers, see {folder / 'server.log'}")
@@ -76,7 +76,21 @@ def notebook7(lab: Lab, folder: Path) -> Iterator[Frontend]:
     program = str(Path(sys.executable).with_name("jupyter-notebook"))
     options = [f"--ServerApp.port={port}", "--no-browser", "--allow-root"]
     options.append(f"--LabServerApp.extra_labextensions_path={ROOT / 'widgets/labextension'}")
-    with _serving(lab, folder, [program, *options], f"http://127.0.0.1:{port}", secrets.token_hex(8)) as frontend:
+    with _serving(
+        lab.notebook_env, folder, [program, *options], f"http://127.0.0.1:{port}", secrets.token_hex(8)
+    ) as frontend:
+        yield frontend
+
+
+@contextmanager
+def jupyterlab(hub_url: str, folder: Path) -> Iterator[Frontend]:
+    """JupyterLab for the block, whose kernels find a hub at `hub_url`; it keeps conversations in the folder too."""
+    [port] = free_ports(1)
+    program = str(Path(sys.executable).with_name("jupyter-lab"))
+    options = [f"--ServerApp.port={port}", "--no-browser", "--allow-root"]
+    options.append(f"--LabServerApp.extra_labextensions_path={ROOT / 'widgets/labextension'}")
+    hub = {"LITELLM_BASE_URL": hub_url, "LITELLM_API_KEY": "sk-test", "XDG_DATA_HOME": str(folder)}
+    with _serving(hub, folder, [program, *options], f"http://127.0.0.1:{port}", secrets.token_hex(8)) as frontend:
         yield frontend
 
 
@@ -86,5 +100,5 @@ def voila(lab: Lab, folder: Path) -> Iterator[Frontend]:
     [port] = free_ports(1)
     program = str(Path(sys.executable).with_name("voila"))
     options = [f"--port={port}", "--no-browser", "--show_tracebacks=True", "."]
-    with _serving(lab, folder, [program, *options], f"http://127.0.0.1:{port}", "") as frontend:
+    with _serving(lab.notebook_env, folder, [program, *options], f"http://127.0.0.1:{port}", "") as frontend:
         yield frontend

@@ -11,6 +11,8 @@ It speaks the OpenAI API as a runtime does, so that a real gateway can stand bef
     malformed                    half an answer, then an event that is no JSON
     loading                      refuses with 503, as llama.cpp does while it loads a model
     no tools                     refuses with 400, as Ollama does for a model that cannot call tools
+    … say "JSON"                 this text, wherever it stands in the prompt, the last one of several
+    … slowly say "JSON"          the same, a word every half second
     (anything else)              "You said: …"
 
 Run alone: python -m tests.doubles.scripted_model PORT
@@ -44,6 +46,9 @@ def reply_to(body: dict[str, Any]) -> Reply:
     """Return the answer to a chat request."""
     order, since = _order(body["messages"])
     words = order.split()
+    if said := re.findall(r'(slowly )?\bsay ("(?:[^"\\]|\\.)*")', order):
+        slowly, text = said[-1]
+        return Reply(answer_lines(re.findall(r"\s*\S+\s*", json.loads(text))), pause=0.5 if slowly else 0)
     match words:
         case ["call" | "then", *_]:
             return _tool_reply(order, since)

@@ -53,7 +53,7 @@ def test_a_class_has_keys_that_work_until_the_teacher_or_the_list_ends_them(lab:
     again = teach(lab, class_names=str(names))
     assert changes(again) == 0, again.stdout
 
-    assert changes(teach(lab, people_do="block ben")) == 1
+    assert changes(teach(lab, class_do="block ben")) == 1
     names.write_text(LIST.replace("anna,class-a", "anna,class-b").replace("carla,class-b,teacher,3\n", ""))
     changed = teach(lab, class_names=str(names))
     for part in ("move anna to class-b", "block carla"):

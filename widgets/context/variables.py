@@ -79,6 +79,12 @@ def candidates(prefix: str, namespace: Mapping[str, Any]) -> list[Candidate]:
     return [Candidate(name, kind_of(value), summary_of(name, value)) for name, value in found]
 
 
+def named(source: str, namespace: Mapping[str, Any]) -> list[str]:
+    """List the variables that a piece of code names, in the order of their first use; it need not be valid code."""
+    found = dict.fromkeys(re.findall(r"(?<![\w.])[^\W\d]\w*", source))
+    return [name for name in found if name in namespace and _attachable(name, namespace[name])]
+
+
 def attach(names: Sequence[str], namespace: Mapping[str, Any], *, token_limit: int = TOKEN_LIMIT) -> list[Attached]:
     """Describe variables for a model.
 

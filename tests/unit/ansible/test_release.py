@@ -77,6 +77,7 @@ def test_the_wheel_holds_what_runs_and_no_sources_of_the_front_end(checkout: Che
         "litellm_hub/deploy/database/roles.sql",
         "widgets/static/chat.js",
         "share/jupyter/labextensions/genailabs/static/remoteEntry.js",
+        "share/jupyter/labextensions/genailabs/static/cells.js",
         "share/genailabs/notebooks/chat.ipynb",
     ):
         assert needed in names

@@ -6,8 +6,10 @@
 // With `genailabs:kernel` it asks how its kernel is: `status`, `connection`, `place` (the cell) and `run`, which runs
 // that cell again, are filled in.
 //
+// What stands under code cells (Explain, Fix) is in `cells.js`.
+//
 // JupyterLab loads an extension as a module federation container: an object with `init` and `get`. This one is small
-// enough to be written as that object, so it needs no build.
+// enough to be written as that object, so it needs no build. Its modules lie beside it.
 (() => {
   const EVENT = "genailabs:insert-cell";
   const QUESTION = "genailabs:kernel";
@@ -15,7 +17,7 @@
   const SIDE = "genailabs-chat";
   const MET = "genailabs-met";
   const WELCOME = "welcome.md";
-  const SIDE_CODE = "from widgets import ChatPanel\npanel = ChatPanel()\npanel";
+  const SIDE_CODE = "from widgets.panels.side_chat import SideChat\npanel = SideChat()\npanel";
   const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="16"><path class="jp-icon3" fill="#616161" d="M4 3h16a2 2 0 0 1 2 2v10a2 2 0 0 1-2 2H9l-5 4v-4a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2zm3 5v2h10V8zm0 4v2h7v-2z"/></svg>`;
   let shared = {};
 
@@ -111,14 +113,16 @@
       name: context.path.split("/").at(-1),
       cell: content.activeCell?.model.sharedModel.getSource(),
       error: failed && errorOf(failed.model),
-      evaluate: async (expression) => {
-        // Silent and without code: nothing of the notebook's history, counter or `_` changes.
-        const asked = { code: "", silent: true, store_history: false, user_expressions: { lab: expression }, allow_stdin: false };
-        const { lab } = (await kernel.requestExecute(asked).done).content.user_expressions ?? {};
-        if (lab?.status !== "ok") throw new Error(lab?.evalue ?? "its kernel was interrupted");
-        return lab.data["text/plain"];
-      },
+      evaluate: (expression) => evaluate(kernel, expression),
     };
+  }
+
+  async function evaluate(kernel, expression) {
+    // Silent and without code: nothing of the notebook's history, counter or `_` changes.
+    const asked = { code: "", silent: true, store_history: false, user_expressions: { lab: expression }, allow_stdin: false };
+    const { lab } = (await kernel.requestExecute(asked).done).content.user_expressions ?? {};
+    if (lab?.status !== "ok") throw new Error(lab?.evalue ?? "its kernel was interrupted");
+    return lab.data["text/plain"];
   }
 
   /** The error that a cell's outputs end with, and the code that made it. */
@@ -127,16 +131,19 @@
     const error = outputs.findLast(({ output_type }) => output_type === "error");
     if (!error) return null;
     const trace = error.traceback.join("\n").replace(/\u001b\[[0-9;]*m/g, "");
-    return { summary: `${error.ename}: ${error.evalue}`, text: `${trace}\n\nThe cell:\n${model.sharedModel.getSource()}` };
+    return { summary: `${error.ename}: ${error.evalue}`, value: error.evalue, trace, text: `${trace}\n\nThe cell:\n${model.sharedModel.getSource()}` };
   }
 
   // The chat beside the work is a console of its own kernel whose one output is the panel: consoles show widgets, come
   // back after a reload, and have JupyterLab's own commands for their kernel.
   const sides = [];
 
-  async function openSide(app) {
-    if (sides.length) return app.shell.activateById(sides[0].id);
+  let unseen = false; // the chat that is being opened stays behind what is shown
+
+  async function openSide(app, seen = true) {
+    if (sides.length) return seen && app.shell.activateById(sides[0].id);
     const kernelPreference = { name: "python3", shouldStart: true, canStart: true, shutdownOnDispose: true };
+    unseen = !seen;
     return app.commands.execute("console:create", { path: SIDE, name: "Chat", kernelPreference, activate: false });
   }
 
@@ -151,20 +158,35 @@
     panel.console.handleEvent = (event) => event.type !== "keydown" && handle(event);
     Object.assign(panel.title, { caption: "Chat with the lab's models", icon, closable: true });
     // The console is put into the main area when it is made; afterwards it may move.
+    const seen = !unseen;
     setTimeout(() => {
       app.shell.add(panel, "right", { rank: 1 });
-      app.shell.activateById(panel.id);
+      if (seen) app.shell.activateById(panel.id);
     });
     void fill(panel);
   }
 
-  async function fill(panel) {
-    await panel.sessionContext.ready;
-    panel.console.clear();
-    await panel.console.inject(SIDE_CODE);
+  const filled = new WeakMap(); // when the chat of a console is there
+
+  function fill(panel) {
+    const filling = async () => {
+      await panel.sessionContext.ready;
+      panel.console.clear();
+      await panel.console.inject(SIDE_CODE);
+    };
+    filled.set(panel, filling());
+    return filled.get(panel);
   }
 
-  function style() {
+  /** The kernel of the chat, which is opened where it is not; `again` has the chat made anew in it. */
+  async function sideKernel(app, seen, again) {
+    await openSide(app, seen);
+    const [side] = sides;
+    await (again ? fill(side) : filled.get(side));
+    return side.sessionContext.session?.kernel;
+  }
+
+  function style(more) {
     const sheet = document.createElement("style");
     sheet.textContent = `.genailabs-side { min-width: 380px !important; }
       .genailabs-side :is(.jp-Toolbar, .jp-CodeConsole-input, .jp-CodeConsole-promptCell, .jp-CodeConsole-banner, .jp-CellHeader,
@@ -172,7 +194,7 @@
       .genailabs-side :is(.jp-CodeConsole, .jp-CodeConsole-content) { inset: 0 !important; width: 100% !important; height: 100% !important; }
       .genailabs-side :is(.jp-CodeConsole-content, .jp-CodeCell, .jp-Cell-outputWrapper, .jp-Cell-outputArea, .jp-OutputArea-child,
       .jp-OutputArea-output, .jp-OutputArea-output > *, .jupyter-widgets) { height: 100%; max-height: none; margin: 0; padding: 0; border: 0; }
-      .genailabs-side .lab-chat { height: 100% !important; max-height: none; margin: 0; border: 0; border-radius: 0; resize: none; }`;
+      .genailabs-side .lab-chat { height: 100% !important; max-height: none; margin: 0; border: 0; border-radius: 0; resize: none; }${more}`;
     document.head.append(sheet);
   }
 
@@ -183,6 +205,7 @@
     const { ICommandPalette } = await use("@jupyterlab/apputils");
     const { PageConfig } = await use("@jupyterlab/coreutils");
     const { LabIcon } = await use("@jupyterlab/ui-components");
+    const cells = await import("./cells.js");
     const icon = new LabIcon({ name: "genailabs:chat", svgstr: ICON });
     // The first start of all opens the chat and a page of welcome; whoever has closed them knows where they are.
     const greet = async (app) => {
@@ -200,10 +223,11 @@
       optional: [IConsoleTracker, ILauncher, ICommandPalette],
       activate: (app, tracker, consoles, launcher, palette) => {
         if (consoles && app.name === "JupyterLab") {
-          style();
+          style(cells.STYLE);
           const command = "genailabs:open-chat";
           app.commands.addCommand(command, { label: (args) => (args.isPalette ? "Chat beside the work" : "Chat"), caption: "Chat with the lab's models beside your work", icon, execute: () => openSide(app) });
           consoles.widgetAdded.connect((_, panel) => adopt(app, icon, panel));
+          cells.install({ app, tracker, palette, NotebookActions, evaluate, errorOf, sideKernel: (seen, again) => sideKernel(app, seen, again) });
           launcher?.add({ command, category: "Notebook", rank: 0 });
           palette?.addItem({ command, category: "GenAI Labs", args: { isPalette: true } });
           void app.restored.then(() => greet(app)).catch(() => {}); // another folder has no such page

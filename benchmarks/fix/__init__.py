@@ -1,0 +1,1 @@
+"""How many broken cells a model mends at its first attempt."""
