@@ -93,6 +93,7 @@ def test_a_file_that_llama_cpp_cannot_read_is_taken_back(lab: Lab, others: dict[
     said = make_model(lab, fails=True, name="broken", file=str(tmp_path / "broken.gguf"))
     assert "broken was not added" in said
     assert set(runtimes(lab)) == {*others, OWN}
+    assert not list((lab.home / "models/llama_cpp").glob("*broken*"))
     assert [entry["name"] for entry in json.loads((lab.home / "config/models.json").read_text())] == [OWN]
 
 
