@@ -270,13 +270,20 @@ def _axis(values: pd.Series, most: float) -> alt.Axis:
     return alt.Axis(values=list(range(_FEW + 1)), format="d") if few else alt.Axis()
 
 
-def _domain(times: pd.Series, ends: list[pd.Timestamp | None], grain: Grain) -> list[int]:
-    """Return begin and end of a time axis, in milliseconds as a clock that shows UTC counts them."""
+def _domain(times: pd.Series, ends: list[pd.Timestamp | None], grain: Grain) -> list[alt.DateTime]:
+    """Return begin and end of a time axis, on a clock that shows UTC."""
     bucket = _WIDTHS[grain]
     since, until = (None if end is None else end.tz_localize(None).tz_localize("UTC") for end in ends)
     until = until or times.max() + bucket
     since = since or min(times.min(), until - _FEWEST_BUCKETS * bucket)
-    return [int(moment.timestamp() * 1000) for moment in (since, until)]
+    return [_moment(since), _moment(until)]
+
+
+def _moment(time: pd.Timestamp) -> alt.DateTime:
+    """Return an instant as its parts: of one as milliseconds, Vega's interpreter makes another one."""
+    parts: dict[str, Any] = {name: getattr(time, name) for name in ("year", "month")}
+    clock = {"date": time.day, "hours": time.hour, "minutes": time.minute, "seconds": time.second}
+    return alt.DateTime(**parts, **clock, milliseconds=time.microsecond // 1000, utc=True)
 
 
 def _stacked(shown: pd.DataFrame, value: str, grain: Grain) -> pd.DataFrame:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import altair as alt
+import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
+from litellm_hub.usage import charts
 from tests.browser.pretend import PretendedView
 from widgets.panels.usage_view import Choice
 
@@ -32,9 +35,9 @@ def shown(view: PretendedView, **fields: Any) -> None:
     options: dict[str, list[str]] = {"model": [], "user": [], "team": [], "key_alias": []}
     tile = {"title": "Requests", "kind": "count", "value": 19, "before": 10, "more_is_better": None}
     message = {"choice": vars(Choice(span="all")), "at": "2026-05-20T00:00:00Z", "options": options, "grain": "day"}
-    charts = {"time": CHART, "who": "Nothing failed."}
+    drawn = {"time": CHART, "who": "Nothing failed."}
     view.fire(
-        {"type": "view", **message, "tiles": [tile], "charts": charts, "empty": False, "freshness": "fresh"} | fields
+        {"type": "view", **message, "tiles": [tile], "charts": drawn, "empty": False, "freshness": "fresh"} | fields
     )
 
 
@@ -90,3 +93,22 @@ def test_charts_follow_the_room_that_a_sidebar_leaves(view: PretendedView) -> No
     view.page.evaluate("document.getElementById('el').style.width = '500px'")
     expect(chart).not_to_have_attribute("width", wide)
     expect(chart).to_have_attribute("width", re.compile(r"^4\d\d"))
+
+
+def test_a_line_lies_on_the_time_axis_that_was_chosen(view: PretendedView) -> None:
+    since, until = (pd.Timestamp(f"2026-05-{day:02}T10:20:30", tz="UTC") for day in (1, 8))
+    hours = pd.date_range(since.floor("h"), until, freq="h", unit="us")
+    seconds = pd.DataFrame({"time": hours, "seconds": 1.0, "percentile": "p50"})
+    line = charts.over_time(
+        *(seconds, "seconds", "Answer in seconds"), grain="hour", mark="line", color="percentile", width="container",
+        since=since, until=until,
+    )  # fmt: skip
+    assert isinstance(line, alt.Chart)
+    shown(view, charts={"latency": line.to_dict(validate=False)})
+    axis = view.page.locator(".mark-text.role-axis-label").first
+    expect(axis).to_contain_text("2 May")
+    expect(axis).to_contain_text("8 May")
+    points = view.page.locator(".mark-symbol.role-mark path")
+    places = points.evaluate_all("all => all.map((each) => Number(/[-0-9.]+/.exec(each.getAttribute('transform'))))")
+    assert len(places) == len(hours)
+    assert places == sorted(set(places))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -57,8 +58,8 @@ def _places(folder: Path | None) -> Iterator[Path]:
 
 def _release(folder: Path) -> int:
     done = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
-    words = done.stdout.split()  # postgres (PostgreSQL) 16.10
-    return int(words[2].partition(".")[0]) if done.returncode == 0 and len(words) > 2 else 0
+    found = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
+    return int(found[1]) if found else 0
 
 
 @dataclass

@@ -71,6 +71,7 @@ def test_the_wheel_holds_what_runs_and_no_sources_of_the_front_end(checkout: Che
     for needed in (
         "litellm_hub/client/client.py",
         "litellm_hub/usage/cloud_prices.json",
+        "litellm_hub/usage/demo/litellm_tables.sql",
         "litellm_hub/gateway/migrations/0003_usage_rollup.sql",
         "litellm_hub/gateway/engine/package-lock.json",
         "litellm_hub/deploy/docker-compose.yml",
