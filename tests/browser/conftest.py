@@ -16,6 +16,7 @@ from tests.browser import frontends
 from tests.browser.frontends import Frontend
 from tests.browser.jupyter_page import SECONDS, JupyterPage
 from tests.browser.pretend import PretendedView, answer, user
+from tests.support import frontend
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -89,6 +90,13 @@ def voila(lab: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronte
     """Voilà on the lab's hub, one for the run."""
     with frontends.voila(lab, tmp_path_factory.mktemp("voila")) as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def axe() -> str:
+    """The script of axe, which looks for barriers."""
+    frontend.install()
+    return (frontend.SOURCES / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.jupyter_page import SECONDS, JupyterPage
-from tests.browser.panel_page import PanelPage
+from tests.browser.panel_page import PANEL, PanelPage
+from tests.browser.test_accessibility import offences
 
 pytestmark = [pytest.mark.lab, pytest.mark.ui]
 
@@ -86,3 +87,15 @@ def test_it_outlives_the_notebooks_kernel_and_the_page(side: PanelPage, jupyter_
     again = PanelPage(page)
     expect(again.answers).to_have_count(2, timeout=60 * SECONDS)
     again.connected()
+
+
+def test_it_has_no_barriers_and_keeps_to_a_window_at_200_percent(side: PanelPage, page: Page, axe: str) -> None:
+    side.ask("Say hello.")
+    side.expect_state("done|cut")
+    found = offences(page, axe, PANEL)
+    assert not found, "\n".join(found)
+    page.set_viewport_size({"width": 640, "height": 500})
+    page.wait_for_function(
+        "(panel) => document.querySelector(panel).getBoundingClientRect().right <= innerWidth", arg=PANEL
+    )
+    expect(side.root.get_by_role("button", name="New conversation")).to_be_in_viewport(ratio=1)

@@ -153,6 +153,10 @@
     sides.push(panel);
     panel.disposed.connect(() => sides.splice(sides.indexOf(panel), 1));
     panel.addClass("genailabs-side");
+    // Its least width goes by the window's, at which Lumino looks only when told.
+    const fit = () => panel.parent?.fit();
+    addEventListener("resize", fit);
+    panel.disposed.connect(() => removeEventListener("resize", fit));
     // Enter would go to the console's own prompt, which nobody sees.
     const handle = panel.console.handleEvent.bind(panel.console);
     panel.console.handleEvent = (event) => event.type !== "keydown" && handle(event);
@@ -188,7 +192,7 @@
 
   function style(more) {
     const sheet = document.createElement("style");
-    sheet.textContent = `.genailabs-side { min-width: 380px !important; }
+    sheet.textContent = `.genailabs-side { min-width: clamp(187px, 100vw - 453px, 380px) !important; }
       .genailabs-side :is(.jp-Toolbar, .jp-CodeConsole-input, .jp-CodeConsole-promptCell, .jp-CodeConsole-banner, .jp-CellHeader,
       .jp-Cell-inputWrapper, .jp-OutputPrompt, .jp-OutputCollapser, .jp-CellFooter, .lm-SplitPanel-handle) { display: none !important; }
       .genailabs-side :is(.jp-CodeConsole, .jp-CodeConsole-content) { inset: 0 !important; width: 100% !important; height: 100% !important; }
