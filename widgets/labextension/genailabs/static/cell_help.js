@@ -187,6 +187,7 @@ function line([sign, text]) {
 
 export const STYLE = `
   .genailabs-cell { margin: 4px 0 6px calc(var(--jp-cell-prompt-width, 64px) + var(--jp-cell-collapser-width, 8px)); color: var(--jp-ui-font-color1); font: var(--jp-ui-font-size1)/1.4 var(--jp-ui-font-family); }
+  @media only screen and (max-width: 480px) { .genailabs-cell { margin-left: var(--jp-cell-collapser-width, 8px); } }
   .genailabs-row { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; margin: 4px 0; }
   .genailabs-cell [hidden] { display: none; }
   .genailabs-cell button { min-height: 26px; padding: 2px 10px; border: 1px solid var(--jp-border-color1); border-radius: 4px; background: var(--jp-layout-color1); color: inherit; font: inherit; cursor: pointer; }

@@ -74,7 +74,7 @@ async function askSide(sideKernel, request, signal, heard) {
   for (const again of [false, true]) {
     const kernel = await sideKernel(request.type === "explain", again);
     signal.throwIfAborted();
-    const reply = kernel && (await ask(kernel, request, signal, heard));
+    const reply = kernel && !kernel.isDisposed && kernel.status !== "dead" && (await ask(kernel, request, signal, heard));
     if (reply) return reply;
   }
   return { ok: false, reason: "The chat's kernel does not come up.", remedy: "Close the chat and ask again." };
@@ -96,5 +96,5 @@ function addCommands({ app, palette }, selected) {
   add("explain-error", "Explain this cell's error", (help) => help.explain(), failed);
   add("fix-cell", "Fix this cell", (help) => help.fix(), failed);
   const command = add("change-cell", "Change this cell …", (help) => help.change(), () => Boolean(selected()?.notebook.isPython()));
-  app.contextMenu.addItem({ command, selector: ".jp-Notebook .jp-CodeCell", rank: 2 });
+  app.contextMenu.addItem({ command, selector: ".jp-Notebook .jp-CodeCell", rank: 0 });
 }

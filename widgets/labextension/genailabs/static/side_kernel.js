@@ -32,6 +32,6 @@ export function ask(kernel, request, signal, heard) {
   return reply.finally(() => {
     for (const end of ends) end();
     comm.onClose = () => {};
-    if (!comm.isDisposed) comm.close();
+    if (!comm.isDisposed && !kernel.isDisposed) comm.close();
   });
 }
