@@ -194,7 +194,7 @@
     const sheet = document.createElement("style");
     sheet.textContent = `.genailabs-side { min-width: clamp(187px, 100vw - 453px, 380px) !important; }
       .genailabs-side :is(.jp-Toolbar, .jp-CodeConsole-input, .jp-CodeConsole-promptCell, .jp-CodeConsole-banner, .jp-CellHeader,
-      .jp-Cell-inputWrapper, .jp-OutputPrompt, .jp-OutputCollapser, .jp-CellFooter, .lm-SplitPanel-handle) { display: none !important; }
+      .jp-Cell-inputWrapper, .jp-OutputPrompt, .jp-OutputArea-promptOverlay, .jp-OutputCollapser, .jp-CellFooter, .lm-SplitPanel-handle) { display: none !important; }
       .genailabs-side :is(.jp-CodeConsole, .jp-CodeConsole-content) { inset: 0 !important; width: 100% !important; height: 100% !important; }
       .genailabs-side :is(.jp-CodeConsole-content, .jp-CodeCell, .jp-Cell-outputWrapper, .jp-Cell-outputArea, .jp-OutputArea-child,
       .jp-OutputArea-output, .jp-OutputArea-output > *, .jupyter-widgets) { height: 100%; max-height: none; margin: 0; padding: 0; border: 0; }
