@@ -55,7 +55,8 @@ def test_make_passes_on_what_was_typed_and_nothing_of_the_environment(tmp_path: 
     show = tmp_path / "Makefile"
     show.write_text(f"include {ROOT}/Makefile\nmodel: ; @printenv MODEL_NAME MODEL_FILE MODEL_URL || true\n")
     command = ["make", "--silent", "--old-file=venv", "--file", str(show), "model", "NAME=mine", "FILE=my 'x' $1.gguf"]
-    environment = {**os.environ, "NAME": "host", "URL": "http://elsewhere"}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment = outside | {"NAME": "host", "URL": "http://elsewhere"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert run.stdout == "mine\nmy 'x' $1.gguf\n\n"
 
