@@ -52,8 +52,9 @@ class SideChat(ChatPanel):
         """Ask in the chat why a cell failed.
 
         Raises:
-            RefusedError: An answer is being written.
+            RefusedError: There is no model, or an answer is being written.
         """
+        self._chosen()
         try:
             self._session.ask(EXPLAIN, attached=explained(cell))
         except BusyError as error:
@@ -67,12 +68,7 @@ class SideChat(ChatPanel):
             HubError: The hub gave no answer.
             RefusedError: There is no model, or no code in its answer.
         """
-        if not self.model:
-            self._checked.wait(FIRST_CHECK_S)
-        if not (model := self.model):
-            wrong = self.status["state"] not in {"ok", "checking"}
-            reason, remedy = (self.status["reason"], self.status["remedy"]) if wrong else ("No model is chosen.", "")
-            raise RefusedError(reason, remedy or "Choose a model at the top of the chat.")
+        model = self._chosen()
         request.tell({"model": model})
         try:
             answer = complete(self._client, model, cell, request.opened)
@@ -84,6 +80,16 @@ class SideChat(ChatPanel):
                 f"{model} answered without code.", "Say in words what should change, or ask in the chat."
             )
         return {"ok": True, "model": model, "code": code, "lines": difference(cell.source, code)}
+
+    def _chosen(self) -> str:
+        """The chat's model, once the hub has been asked for it; a chat that was just made has none yet."""
+        if not self.model:
+            self._checked.wait(FIRST_CHECK_S)
+        if not self.model:
+            wrong = self.status["state"] not in {"ok", "checking"}
+            reason, remedy = (self.status["reason"], self.status["remedy"]) if wrong else ("No model is chosen.", "")
+            raise RefusedError(reason, remedy or "Choose a model at the top of the chat.")
+        return self.model
 
     def settle(self) -> None:
         """Learn what a request has left of the budget, and how the hub is after it."""

@@ -99,3 +99,12 @@ def test_an_explanation_is_asked_for_in_the_chat(chat: SideChat, hub: ScriptedHu
     sent = hub.requests[-1]["messages"][-1]["content"]
     assert "1 / 0" in sent
     assert "division by zero" in sent
+
+
+def test_a_chat_that_was_just_made_waits_for_its_model(hub: ScriptedHub, folder: Path) -> None:
+    """As one that the button of a cell has opened."""
+    chat = SideChat(base_url=hub.url, api_key=KEY)
+    assert request(chat, "explain").reply() == {"ok": True}
+    wait_for(lambda: bool(hub.requests))
+    assert hub.requests[-1]["model"] == "scripted"
+    chat.close()
