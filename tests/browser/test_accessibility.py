@@ -162,12 +162,14 @@ def usage_views(page: Page, theme: str = "light") -> Iterator[str]:
 VIEWS = {"chat": chat_views, "comparison": comparison_views, "usage": usage_views}
 
 
-@pytest.mark.parametrize("size", ["narrow", "wide"])
-@pytest.mark.parametrize("theme", list(THEMES))
+# Contrast hangs on the theme and what overlaps on the size, hardly anything on both.
+@pytest.mark.parametrize(("theme", "size"), [("light", "wide"), ("dark", "narrow")])
 @pytest.mark.parametrize("panel", list(VIEWS))
-def test_a_panel_has_no_barriers(page: Page, axe: str, panel: str, theme: str, size: str) -> None:
+def test_a_panel_has_no_barriers_and_keeps_still(page: Page, axe: str, panel: str, theme: str, size: str) -> None:
     resize(page, size)
-    found = [f"{name}: {one}" for name in VIEWS[panel](page, theme) for one in offences(page, axe)]
+    found = []
+    for name in VIEWS[panel](page, theme):
+        found += [f"{name}: {one}" for one in (*offences(page, axe), *page.evaluate(f"{LOOKS}.motion()"))]
     assert not found, "\n".join(found)
 
 
@@ -187,10 +189,4 @@ def test_nothing_is_cut_off_at_200_percent_nor_at_320_pixels(page: Page, panel: 
 def test_controls_and_what_is_chosen_show_in_forced_colours(page: Page, panel: str) -> None:
     page.emulate_media(forced_colors="active")
     found = [f"{name}: {one}" for name in VIEWS[panel](page) for one in page.evaluate(f"{LOOKS}.colourless()")]
-    assert not found, "\n".join(found)
-
-
-@pytest.mark.parametrize("panel", list(VIEWS))
-def test_nothing_moves_for_those_who_want_less_motion(page: Page, panel: str) -> None:
-    found = [f"{name}: {one}" for name in VIEWS[panel](page) for one in page.evaluate(f"{LOOKS}.motion()")]
     assert not found, "\n".join(found)
