@@ -2,8 +2,7 @@
 
 python -m tests.browser.pictures --jupyter http://127.0.0.1:8888 --token TOKEN [NAME …]
 
-The lab must serve two models; only for the picture of tools the model is a scripted one, as the small real model cannot
-call any.
+The lab must serve its default model and another one; the picture of an answer that is cut takes a scripted one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tests.browser.panel_page import PATIENCE, PanelPage
 from tests.doubles.scripted_model import scripted_model
 
 FOLDER = Path(__file__).parents[2] / "notebooks" / "images"
-PANEL = "from widgets import ChatPanel\n\npanel = ChatPanel(model='smollm2', temperature=0, max_tokens=160)\npanel"
+PANEL = "from widgets import ChatPanel\n\npanel = ChatPanel(temperature=0, max_tokens=160)\npanel"
 FROGS = (
     "import pandas as pd\n\nfrogs = pd.DataFrame(\n"
     '    {"species": ["tree frog", "marsh frog", "fire-bellied toad"],\n'
@@ -102,15 +101,14 @@ def context(studio: Studio) -> Locator:
 
 
 def tools(studio: Studio) -> Locator:
-    with scripted_model() as model:
-        panel = studio.panel(
-            "from widgets import ChatPanel\n\ndef weight(species: str) -> float:\n"
-            '    """Tell how much a frog weighs, in grams."""\n    return 90.5\n\n'
-            f"ChatPanel(tools=[weight], base_url={model.url!r}, api_key='sk-scripted')"
-        )
-        panel.ask('call weight {"species": "marsh frog"}')
-        expect(panel.calls.last.get_by_role("button", name="Allow", exact=True)).to_be_visible(timeout=PATIENCE)
-        return panel.root
+    panel = studio.panel(
+        "from widgets import ChatPanel\n\ndef weight(species: str) -> float:\n"
+        '    """Tell how much a frog weighs, in grams."""\n    return 90.5\n\n'
+        "ChatPanel(tools=[weight], temperature=0)"
+    )
+    panel.ask("How heavy is a marsh frog?")
+    expect(panel.calls.last.get_by_role("button", name="Allow", exact=True)).to_be_visible(timeout=PATIENCE)
+    return panel.root
 
 
 def conversations(studio: Studio) -> Locator:
@@ -127,7 +125,7 @@ def conversations(studio: Studio) -> Locator:
 
 def magic(studio: Studio) -> tuple[Locator, Locator]:
     studio.notebook.open(
-        "%load_ext widgets", FROGS, "%%chat -m smollm2 --attach frogs -n 40\nDescribe this table in one sentence."
+        "%load_ext widgets", FROGS, "%%chat --attach frogs -n 60\nWhich frog is the heaviest, and how heavy is it?"
     )
     studio.page.keyboard.press("Control+b")
     for number in range(3):
@@ -137,11 +135,12 @@ def magic(studio: Studio) -> tuple[Locator, Locator]:
 
 
 def compare(studio: Studio) -> Locator:
-    panel = studio.panel("from widgets import ComparePanel\n\nComparePanel(max_tokens=30)")
-    panel.ask("Name three colours of the sea.")
+    panel = studio.panel("from widgets import ComparePanel\n\nComparePanel(max_tokens=60)")
+    panel.ask("Why is the sea blue? One sentence.")
     expect(panel.answers).to_have_count(2)
     for number in (0, 1):
         panel.expect_state("done", number)
+    panel.root.get_by_role("button", name="Answer A").click()
     return panel.root
 
 
