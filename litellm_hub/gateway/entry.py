@@ -80,6 +80,8 @@ class Entry:
             return
         if scope["method"] == "GET" and scope["path"] in _EXTENDED:
             send = _with_lab(send, _EXTENDED[scope["path"]])
+            # Nothing can be added to an answer that LiteLLM has packed.
+            scope["headers"] = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
         inner = receive if body is None else _replay(body, receive)
         await self._app(scope, inner, self._watched(scope, send))
 

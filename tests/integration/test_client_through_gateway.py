@@ -115,3 +115,10 @@ def test_the_hub_tells_context_prices_and_budget_to_a_notebooks_key(client: HubC
     assert status.max_budget is not None
     assert status.budget_reset_at is not None
     assert status.budget_reset_at.tzinfo is not None
+
+
+def test_the_labs_models_are_told_with_size_purpose_and_state(lab: Lab) -> None:
+    """Also in an answer so long that LiteLLM would pack it."""
+    told = HubClient(f"{lab.hub_url}/v1", lab.notebook_key).model_info()["smollm2"]
+    assert (told.size, told.about, told.tools) == ("135M", "tiny, for tests", False)
+    assert told.memory is not None

@@ -339,6 +339,13 @@ def test_the_labs_word_on_models_is_added_to_a_good_answer_alone(monkeypatch: py
         assert ask(Entry(App(500, [body])), b"", path=path, method="GET").body == body
 
 
+@pytest.mark.parametrize(("path", "packs"), [("/model_group/info", False), (readiness.PATH, False), ("/models", True)])
+def test_an_answer_that_is_added_to_is_not_asked_for_packed(path: str, packs: bool) -> None:
+    app = App()
+    ask(Entry(app), b"", path=path, method="GET", accept_encoding="gzip")
+    assert (b"accept-encoding" in app.headers) == packs
+
+
 @pytest.mark.anyio
 async def test_what_the_lab_has_begun_ends_before_the_server_hears_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
