@@ -125,7 +125,10 @@ def conversations(studio: Studio) -> Locator:
 
 def magic(studio: Studio) -> tuple[Locator, Locator]:
     studio.notebook.open(
-        "%load_ext widgets", FROGS, "%%chat --attach frogs -n 60\nWhich frog is the heaviest, and how heavy is it?"
+        "%load_ext widgets",
+        FROGS,
+        "%%chat --attach frogs -n 60\n"
+        "Name the heaviest frog of this table and its weight, in one sentence, without code.",
     )
     studio.page.keyboard.press("Control+b")
     for number in range(3):
