@@ -70,27 +70,27 @@ def _serving(hub: Mapping[str, str], folder: Path, command: list[str], url: str,
 
 
 @contextmanager
+def _jupyter(program: str, hub: dict[str, str], folder: Path) -> Iterator[Frontend]:
+    """A server of Jupyter's with the project's extension, for the block."""
+    [port] = free_ports(1)
+    command = [str(Path(sys.executable).with_name(program)), f"--ServerApp.port={port}", "--no-browser", "--allow-root"]
+    command.append(f"--LabServerApp.extra_labextensions_path={ROOT / 'widgets/labextension'}")
+    with _serving(hub, folder, command, f"http://127.0.0.1:{port}", secrets.token_hex(8)) as frontend:
+        yield frontend
+
+
+@contextmanager
 def notebook7(lab: Lab, folder: Path) -> Iterator[Frontend]:
     """Notebook 7 for the block."""
-    [port] = free_ports(1)
-    program = str(Path(sys.executable).with_name("jupyter-notebook"))
-    options = [f"--ServerApp.port={port}", "--no-browser", "--allow-root"]
-    options.append(f"--LabServerApp.extra_labextensions_path={ROOT / 'widgets/labextension'}")
-    with _serving(
-        lab.notebook_env, folder, [program, *options], f"http://127.0.0.1:{port}", secrets.token_hex(8)
-    ) as frontend:
+    with _jupyter("jupyter-notebook", lab.notebook_env, folder) as frontend:
         yield frontend
 
 
 @contextmanager
 def jupyterlab(hub_url: str, folder: Path) -> Iterator[Frontend]:
     """JupyterLab for the block, whose kernels find a hub at `hub_url`; it keeps conversations in the folder too."""
-    [port] = free_ports(1)
-    program = str(Path(sys.executable).with_name("jupyter-lab"))
-    options = [f"--ServerApp.port={port}", "--no-browser", "--allow-root"]
-    options.append(f"--LabServerApp.extra_labextensions_path={ROOT / 'widgets/labextension'}")
     hub = {"LITELLM_BASE_URL": hub_url, "LITELLM_API_KEY": "sk-test", "XDG_DATA_HOME": str(folder)}
-    with _serving(hub, folder, [program, *options], f"http://127.0.0.1:{port}", secrets.token_hex(8)) as frontend:
+    with _jupyter("jupyter-lab", hub, folder) as frontend:
         yield frontend
 
 

@@ -194,7 +194,7 @@ def test_a_hub_without_containers_comes_up_at_boot(site: Site) -> None:
     key = site.machine.read_env(f"{HOME}/secrets.env")["LITELLM_MASTER_KEY"]
     docker("restart", site.machine.name)
     site.machine.wait_booted()
-    wait_until(lambda: hub_is_ready(site), 120, "the hub after the reboot")
+    wait_until(lambda: hub_is_ready(site), 240, "the hub after the reboot")
     body = {"model": "smollm2", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
     assert site.machine.request(HUB_PORT, "/v1/chat/completions", body, key)["choices"]
     for name in ("database", "gateway", "usage", "runtime-smollm2"):

@@ -87,7 +87,7 @@ def _is_word(code: str) -> bool:
 
 
 def _tree(code: str) -> ast.Module | None:
-    transformer = TransformerManager()  # type: ignore[no-untyped-call,unused-ignore]
+    transformer = TransformerManager()
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         tree: ast.Module = compile(transformer.transform_cell("\n".join(code.splitlines())), "", "exec", flags)

@@ -9,7 +9,7 @@ def memory() -> int | None:
     None where psutil is missing, which ipykernel brings along.
     """
     try:
-        import psutil  # type: ignore[import-untyped,unused-ignore]  # it has no types
+        import psutil
     except ImportError:
         return None
     used: int = psutil.Process().memory_info().rss

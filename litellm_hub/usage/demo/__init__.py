@@ -90,9 +90,9 @@ def start(*, seed: int = 1, requests: int = REQUESTS, programs: str | Path | Non
         start_new_session=True,  # neither Ctrl+C nor the end of a terminal is meant for it
     )  # fmt: skip
     try:
-        url = keeper.stdout.readline().strip()  # type: ignore[union-attr]
+        url = next(iter(keeper.stdout or ()), "").strip()
         if not url:
-            raise DemoFailed(keeper.stderr.read().strip() or "It ended before it was there.")  # type: ignore[union-attr]
+            raise DemoFailed("".join(keeper.stderr or ()).strip() or "It ended before it was there.")
         return Demo(keeper, url)
     except BaseException:
         keeper.terminate()

@@ -74,7 +74,7 @@ class Server:
 
     bin_dir: Path
     home: Path
-    account: dict[str, object] = field(init=False, default_factory=dict)
+    account: pwd.struct_passwd | None = field(init=False, default=None)
 
     @property
     def settings(self) -> str:
@@ -105,9 +105,8 @@ class Server:
             RuntimeError: It could not be made; says why.
         """
         if os.geteuid() == 0:
-            entry = pwd.getpwnam(UNPRIVILEGED_ACCOUNT)
-            os.chown(self.home, entry.pw_uid, entry.pw_gid)
-            self.account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+            self.account = pwd.getpwnam(UNPRIVILEGED_ACCOUNT)
+            os.chown(self.home, self.account.pw_uid, self.account.pw_gid)
         initdb = ("initdb", "--pgdata", self.data, "--username", "postgres", "--auth", "trust", "--no-sync")
         self.call(*initdb, "--encoding", "UTF8", "--locale", "C")
         with (self.home / "data" / "postgresql.conf").open("a") as settings:
@@ -171,9 +170,12 @@ class Server:
         log, words = self.home / "log", self.home / "words"
         # The server inherits standard output: with a pipe, the call would last as long as the server.
         with words.open("w") as output:
-            result = subprocess.run(  # type: ignore[call-overload]
+            result = subprocess.run(
                 [self.bin_dir / program, *arguments],
-                cwd=self.home, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, **self.account,
+                cwd=self.home, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+                user=self.account.pw_uid if self.account else None,
+                group=self.account.pw_gid if self.account else None,
+                extra_groups=[] if self.account else None,
             )  # fmt: skip
         if result.returncode != 0:
             said = "".join(file.read_text() for file in (words, log) if file.exists())

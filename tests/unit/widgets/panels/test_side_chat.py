@@ -42,7 +42,7 @@ def chat(hub: ScriptedHub, folder: Path) -> Iterator[SideChat]:
 
 def request(chat: SideChat, kind: str = "write", **cell: Any) -> Comm:
     comm = Comm()
-    chat._take(comm, {"content": {"data": {"type": kind, "cell": {**CELL, **cell}}}})  # type: ignore[arg-type]
+    chat._take(comm, {"content": {"data": {"type": kind, "cell": {**CELL, **cell}}}})
     return comm
 
 
