@@ -80,8 +80,9 @@ def test_the_wheel_holds_what_runs_and_no_sources_of_the_front_end(checkout: Che
         "share/jupyter/labextensions/genailabs/static/remoteEntry.js",
         "share/jupyter/labextensions/genailabs/static/cells.js",
         "share/genailabs/notebooks/chat.ipynb",
+        "share/genailabs/notebooks/welcome.md",
     ):
         assert needed in names
     assert names["litellm_hub/gateway/engine/prisma-query-engine.mjs"].external_attr >> 16 & 0o111, "Prisma runs it"
     assert {name.partition("/")[0] for name in names} <= {"litellm_hub", "widgets", "share", dist_info}
-    assert not [name for name in names if "frontend" in name or "node_modules" in name]
+    assert not [name for name in names if "frontend" in name or "node_modules" in name or "README" in name]
