@@ -46,8 +46,9 @@ def insert(page: Page, code: str) -> object:
     return page.evaluate(ASK_FOR_CELL, [PANEL, {"code": code, "language": "python", "run": False}])
 
 
-def source(page: Page, number: int) -> str:
-    return page.locator(".jp-CodeCell").nth(number).locator(".cm-content").inner_text()
+def expect_source(page: Page, number: int, text: str) -> None:
+    """See that a cell has a source; the notebook draws its cells late where many things happen."""
+    expect(page.locator(".jp-CodeCell").nth(number).locator(".cm-content")).to_have_text(text, use_inner_text=True)
 
 
 def test_code_of_an_answer_gets_into_a_new_cell_below_the_panel_and_runs_when_asked(notebook: JupyterPage) -> None:
@@ -61,14 +62,14 @@ def test_code_of_an_answer_gets_into_a_new_cell_below_the_panel_and_runs_when_as
     python, shell = (panel.answers.last.locator(".lab-chat-code").nth(number) for number in (0, 1))
     python.get_by_role("button", name="Insert into a new cell", exact=True).click()
     expect(page.locator(".jp-CodeCell")).to_have_count(3)
-    assert source(page, 1) == "print('six times seven is', 6 * 7)"
+    expect_source(page, 1, "print('six times seven is', 6 * 7)")
     expect(page.locator(".jp-CodeCell").nth(1).locator(".jp-InputPrompt")).to_have_text("[ ]:")
     python.get_by_role("button", name="Insert into a new cell and run it").click()
     expect(notebook.output(1)).to_contain_text("six times seven is 42", timeout=20 * SECONDS)
     expect(page.locator(".jp-CodeCell")).to_have_count(3)  # the cell that was inserted is the one that ran
     shell.get_by_role("button", name="Insert into a new cell and run it").click()
     expect(notebook.output(1)).to_contain_text("from the shell", timeout=20 * SECONDS)
-    assert source(page, 3) == LAST
+    expect_source(page, 3, LAST)
 
 
 def test_the_cell_gets_into_the_notebook_of_the_panel_not_into_the_one_in_front(
