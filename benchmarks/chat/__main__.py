@@ -1,6 +1,6 @@
 """Measure the chat panel and its peers; see README.md beside this file.
 
-Usage: python -m benchmarks.chat [--panel-only] [--rounds N]
+Usage: python -m benchmarks.chat [--side] [--panel-only] [--rounds N]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 import tests.run
 from benchmarks.chat import report
-from benchmarks.chat.chats import PEERS, Chat, PanelChat
+from benchmarks.chat.chats import PEERS, Chat, PanelChat, SideChat
 from benchmarks.chat.environments import BUILD
 from benchmarks.chat.history import after_history
 from benchmarks.chat.measure import one
@@ -57,17 +57,18 @@ def measure(browser: Browser, hub: Server, chats: list[Chat], panel: PanelChat, 
 def main() -> int:
     """Measure, print, judge; return the exit code."""
     parser = argparse.ArgumentParser(description="Measure the chat panel and its peers.")
+    parser.add_argument("--side", action="store_true", help="measure the chat beside the work instead of one in a cell")
     parser.add_argument("--panel-only", action="store_true", help="leave out the peers and the verdict on the ratios")
     parser.add_argument("--rounds", type=int, default=3, help="answers of which the median is taken (default: 3)")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
-    tests.run.install_missing("chromium")
+    tests.run.install_missing(tests.run.PACKAGES)
     started = time.monotonic()
     BUILD.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         hub = stack.enter_context(stub())
-        panel = stack.enter_context(PanelChat.start(hub))
+        panel = stack.enter_context((SideChat if arguments.side else PanelChat).start(hub))
         peers = [] if arguments.panel_only else [stack.enter_context(peer.start(hub)) for peer in PEERS]
         print(f"All servers are up after {time.monotonic() - started:.0f} s", flush=True)
         playwright = stack.enter_context(sync_playwright())

@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from benchmarks.chat.environments import BUILD, ROOT, environment
 from benchmarks.chat.servers import jupyter, running
 from benchmarks.processes import Server
-from tests.browser import panel_page
+from tests.browser import jupyter_page, panel_page
 from tests.browser.conftest import JupyterPage
 from tests.support.lab import free_ports
 
@@ -108,6 +108,28 @@ class PanelChat(_InNotebook):
 
     def ask(self, page: Page, prompt: str) -> None:
         panel_page.PanelPage(page).ask(prompt)
+
+
+class SideChat(PanelChat):
+    """The same beside the work: in a view of JupyterLab's, with a kernel of its own, while a notebook is open."""
+
+    cells = ("answer = 42",)
+
+    @classmethod
+    def _serve(cls, stub_url: str):
+        hub = {"LITELLM_BASE_URL": stub_url, "LITELLM_API_KEY": "sk-stub"}
+        extension = f"--LabServerApp.extra_labextensions_path={ROOT / 'widgets/labextension'}"
+        return jupyter("side-chat", Path(sys.prefix), extension, PYTHONPATH=str(ROOT), **hub)
+
+    def open(self, page: Page) -> None:
+        self._notebook = self._new_notebook(page)
+        self._notebook.run_cell(0)
+        jupyter_page.open_chat(page)
+        page.locator(self.ready).wait_for(timeout=PATIENCE_MS)
+
+    def close(self) -> None:
+        self._notebook.end_kernels(jupyter_page.SIDE)
+        super().close()
 
 
 class NaiveIpywidgets(_InNotebook):

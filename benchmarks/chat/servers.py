@@ -32,7 +32,7 @@ def stub() -> Iterator[Server]:
 
 
 @contextmanager
-def jupyter(name: str, environment: Path, **variables: str) -> Iterator[Server]:
+def jupyter(name: str, environment: Path, *options: str, **variables: str) -> Iterator[Server]:
     """JupyterLab of a virtual environment, with folders of its own for all that it reads and keeps."""
     [port] = free_ports(1)
     home = BUILD / "home" / name
@@ -48,6 +48,7 @@ def jupyter(name: str, environment: Path, **variables: str) -> Iterator[Server]:
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={home / 'notebooks'}",
         f"--LabApp.app_settings_dir={home / 'settings'}",
+        *options,
     ]
     folders = {f"JUPYTER_{kind}_DIR": str(home / f".jupyter-{kind.lower()}") for kind in ("CONFIG", "DATA", "RUNTIME")}
     own = {"IPYTHONDIR": str(home / ".ipython"), "JUPYTER_TOKEN": token, **folders}

@@ -13,6 +13,15 @@ from typing import Any
 from playwright.sync_api import Locator, Page
 
 SECONDS = 1000.0  # Playwright counts milliseconds
+SIDE = "genailabs-chat"  # what the kernel of the chat beside the work serves
+
+
+def open_chat(page: Page) -> None:
+    """Open the chat beside the work."""
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input, .jp-ModalCommandPalette input").first.fill("Chat beside")
+    page.locator("[data-command='genailabs:open-chat']").first.click()
 
 
 class JupyterPage:
@@ -110,10 +119,19 @@ class JupyterPage:
         panel.wait_for(timeout=60 * SECONDS)
         return panel
 
+    def sessions_of(self, path: str) -> list[str]:
+        """Identities of the sessions that serve a path."""
+        found = json.loads(self._call("GET", "/api/sessions"))
+        return [session["id"] for session in found if session["path"] == path]
+
+    def end_kernels(self, path: str) -> None:
+        """End what serves a path."""
+        for identity in self.sessions_of(path):
+            self._call("DELETE", f"/api/sessions/{identity}")
+
     def remove(self) -> None:
         """End the notebook's kernel and delete the notebook."""
-        for session in self._sessions():
-            self._call("DELETE", f"/api/sessions/{session['id']}")
+        self.end_kernels(self._name)
         self._call("DELETE", f"/api/contents/{self._name}")
 
     def _call(self, method: str, path: str, body: object = None) -> bytes:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.jupyter_page import SECONDS, JupyterPage
+from tests.browser.jupyter_page import SECONDS, SIDE, JupyterPage, open_chat
 from tests.browser.panel_page import PANEL, PanelPage
 from tests.browser.test_accessibility import offences
 
 pytestmark = [pytest.mark.lab, pytest.mark.ui]
 
-SIDE = "genailabs-chat"
 FROGS = "import pandas as pd\nfrogs = pd.DataFrame({'weight': [10000001, 2, None]})\n40 + 2"
-
-
-def sessions(jupyter_page: JupyterPage, path: str) -> list[str]:
-    found = json.loads(jupyter_page._call("GET", "/api/sessions"))
-    return [session["id"] for session in found if session["path"] == path]
 
 
 @pytest.fixture
@@ -33,15 +26,7 @@ def side(jupyter_page: JupyterPage, page: Page) -> Iterator[PanelPage]:
     expect(jupyter_page.output(2)).to_contain_text("ZeroDivisionError")
     open_chat(page)
     yield PanelPage(page).connected()
-    for identity in sessions(jupyter_page, SIDE):
-        jupyter_page._call("DELETE", f"/api/sessions/{identity}")
-
-
-def open_chat(page: Page) -> None:
-    page.keyboard.press("Escape")
-    page.keyboard.press("Control+Shift+C")
-    page.locator(".lm-CommandPalette-input, .jp-ModalCommandPalette input").first.fill("Chat beside")
-    page.locator("[data-command='genailabs:open-chat']").first.click()
+    jupyter_page.end_kernels(SIDE)
 
 
 def what_is_sent(side: PanelPage) -> str:

@@ -106,6 +106,7 @@ def test_a_closed_lab_shows_its_neighbours_nothing_and_keeps_nothing_of_an_earli
     assert moving.query(ROWS) >= rows
 
 
+@pytest.mark.long
 def test_check_mode_finds_nothing_to_change(moving: Moving) -> None:
     """Nor does a second run: Molecule's scenario."""
     run = playbook("site", moving.variables, "--check")
