@@ -188,7 +188,7 @@ def before_a_release() -> bool:
     if os.geteuid() == 0:
         install_missing(PACKAGES | PACKAGES_OF_ROOT)
         with engine():
-            passed.append(pytest("years", "-m", "", "tests/hosts/test_runtime_unit.py"))
+            passed.append(pytest("years", "-n", "3", *WORKERS, "-m", "", "tests/hosts"))
     return all(passed)
 
 
