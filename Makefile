@@ -10,7 +10,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible/ansible.cfg
 unexport LANGUAGE PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH $(filter PG%,$(.VARIABLES))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up model login status class down clean-lab test test-all test-long test-fast lint frontend settings molecule lock bench-chat bench-usage bench-hub bench-fix
+.PHONY: help venv up model login status class down clean-lab test test-all test-long test-fast lint frontend settings molecule lock bench-chat bench-usage bench-hub bench-fair bench-fix
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-usage: venv ## measure the usage library on logs of 1 and 10 million reque
 
 bench-hub: venv ## measure the gateway beside LiteLLM alone (under 10 minutes); ARGS=--profile shows where its time goes
 	@.venv/bin/python -m benchmarks.hub $(ARGS)
+
+bench-fair: venv ## measure how the gateway shares few slots among many keys (under 10 minutes)
+	@.venv/bin/python -m benchmarks.fair $(ARGS)
 
 bench-fix: venv ## measure how many broken cells models mend at the first attempt (under 45 minutes); ARGS="MODEL …" names them
 	@.venv/bin/python -m benchmarks.fix $(ARGS)

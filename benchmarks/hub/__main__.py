@@ -137,7 +137,7 @@ def started(parts: Parts, *, with_litellm: bool, scale: float) -> Iterator[tuple
         server = stack.enter_context(hub(parts.python, parts.database))
         runtime = stack.enter_context(gateways.double(LATENCY_MS, INTERVAL_MS, SLOTS))
         makers = [gateways.litellm, gateways.ours] if with_litellm else [gateways.ours]
-        settings = Settings.rendered(parts, runtime)
+        settings = Settings.rendered(parts, runtime, SLOTS)
         with ThreadPoolExecutor() as pool:
             running = list(pool.map(lambda make: stack.enter_context(make(parts, server, runtime, settings)), makers))
         bench = Bench(runtime, scale, {})

@@ -116,16 +116,17 @@ class Settings:
     environment: dict[str, str]
 
     @classmethod
-    def rendered(cls, parts: Parts, runtime: Server) -> Settings:
-        """Render those of a lab whose only model is the double."""
+    def rendered(cls, parts: Parts, runtime: Server, slots: int) -> Settings:
+        """Render those of a lab whose only model is the double, which answers so many requests at a time."""
         result = BUILD / "settings.json"
         given = {
+            "lab_parallel_requests": slots,
             "result": str(result),
             "model": MODEL,
             "lab_home": str(BUILD / "lab"),
             "runtime_port": int(runtime.url.rpartition(":")[2]),
             "gateway_venv": {"path": str(parts.python.parents[1]), "site_packages": str(parts.site_packages)},
-            "gateway_engine": {"path": str(parts.engine)},
+            "gateway_engine": str(parts.engine),
         }
         playbook = Path(__file__).with_name("settings.yml")
         program = Path(sys.executable).with_name("ansible-playbook")
@@ -153,6 +154,11 @@ class Gateway:
     database: str
     target: Target
     asked: int = 0
+
+    def another_key(self) -> str:
+        """Make a further key."""
+        key: str = _post(self.server, "/key/generate", {"max_budget": BUDGET})["key"]
+        return key
 
     def cpu_s(self) -> float:
         """CPU seconds of the gateway and its query engine so far, those of their ended children included."""
@@ -223,13 +229,14 @@ def litellm(parts: Parts, hub: Hub, runtime: Server, settings: Settings) -> Iter
 
 
 @contextmanager
-def ours(parts: Parts, hub: Hub, _: Server, settings: Settings) -> Iterator[Gateway]:
+def ours(parts: Parts, hub: Hub, _: Server, settings: Settings, name: str = "ours") -> Iterator[Gateway]:
     """The lab's gateway, as the checkout's role configures it: with the journal, keys and budgets."""
-    variables = settings.engine | settings.environment | {"PYTHONPATH": str(ROOT)}
-    shutil.rmtree(variables["LAB_JOURNAL_DIR"], ignore_errors=True)
-    database = hub.create("ours")
+    journal = BUILD / "home" / name / "journal"
+    variables = settings.engine | settings.environment | {"PYTHONPATH": str(ROOT), "LAB_JOURNAL_DIR": str(journal)}
+    shutil.rmtree(journal, ignore_errors=True)
+    database = hub.create(name)
     command: list[str | Path] = [parts.python, "-m", "litellm_hub.gateway.start"]
-    with _gateway("ours", command, settings.config, database, variables) as gateway:
+    with _gateway(name, command, settings.config, database, variables) as gateway:
         yield gateway
 
 

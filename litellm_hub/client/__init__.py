@@ -14,12 +14,13 @@ message, log or repr. All exceptions are in `litellm_hub.client.errors`.
 
 from litellm_hub.client.client import HubClient, HubState, HubStatus, Message
 from litellm_hub.client.errors import HubError
-from litellm_hub.client.model_info import Memory, ModelInfo
+from litellm_hub.client.model_info import Delay, Memory, ModelInfo
 from litellm_hub.client.stream import ChatStream, Delta, Usage
 from litellm_hub.client.tool_calls import ToolCall
 
 __all__ = [
     "ChatStream",
+    "Delay",
     "Delta",
     "HubClient",
     "HubError",

@@ -24,8 +24,8 @@ from litellm_hub.client.errors import (
     WrongKey,
     error_from_answer,
 )
-from litellm_hub.client.model_info import Memory, ModelInfo, amount, model_info
-from litellm_hub.client.stream import ChatStream, body_of
+from litellm_hub.client.model_info import Delay, ModelInfo, amount, delay, model_info
+from litellm_hub.client.stream import CALL_ID, ChatStream, body_of
 from litellm_hub.client.tokens import estimate_tokens
 
 CONNECT_TIMEOUT = 5.0
@@ -192,15 +192,15 @@ class HubClient:
         self._check_configured()
         return model_info(_json(self._get("/model_group/info", min(self._timeout, 30.0))))
 
-    def memory(self, model: str) -> Memory | None:
-        """Ask whether the runtime has a model in its memory. That wakes none; None where the hub does not say.
+    def delay(self, stream: ChatStream) -> Delay:
+        """Ask what holds up an answer that has not begun. That wakes no model.
 
         Raises:
             NotConfigured, HubUnreachable, WrongKey, OverBudget, BadAnswer: see `litellm_hub.client.errors`.
         """
         self._check_configured()
-        body = _json(self._get(f"/model_group/info?{urlencode({'model_group': model})}", STATUS_TIMEOUT))
-        return model_info(body).get(model, ModelInfo()).memory
+        path = f"/model_group/info?{urlencode({'model_group': stream.model})}"
+        return delay(_json(self._get(path, STATUS_TIMEOUT, call_id=stream.call_id)), stream.model)
 
     def count_tokens(self, text: str, model: str = "") -> int:
         """Estimate how many tokens `text` has, without asking anybody; see `litellm_hub.client.tokens` for the margin.
@@ -307,8 +307,8 @@ class HubClient:
         """Return time-outs that give up after so many seconds without a byte."""
         return httpx.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds))
 
-    def _get(self, path: str, silence: float, *, with_key: bool = True) -> httpx.Response:
-        headers = self._headers if with_key else None
+    def _get(self, path: str, silence: float, *, with_key: bool = True, call_id: str = "") -> httpx.Response:
+        headers = {**(self._headers if with_key else {}), **({CALL_ID: call_id} if call_id else {})}
         try:
             return self._http.get(f"{self._root}{path}", headers=headers, timeout=self._silence(silence))
         except httpx.TimeoutException as error:

@@ -44,6 +44,30 @@ class ModelInfo:
     memory: Memory | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """What holds an answer up that has not begun.
+
+    Attributes:
+        place: Its place in the hub's queue, 1 for the next; None if it does not wait there.
+        memory: Whether its model is in the runtime's memory; None where the hub does not say.
+    """
+
+    place: int | None = None
+    memory: Memory | None = None
+
+
+def delay(body: Mapping[str, Any], model: str) -> Delay:
+    """Return what the answer's `body` says about a request for `model` that the question named.
+
+    Raises:
+        BadAnswer: It has not LiteLLM's form.
+    """
+    memory = model_info(body).get(model, ModelInfo()).memory
+    place = amount((body.get("lab") or {}).get("place"))
+    return Delay(None if place is None else int(place), memory)
+
+
 def model_info(body: Mapping[str, Any]) -> dict[str, ModelInfo]:
     """Return what the answer's `body` says about each model, by name.
 

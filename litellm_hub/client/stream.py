@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +20,8 @@ import httpx
 from litellm_hub.client.errors import AnswerCut, BadAnswer, HubError, HubUnreachable, error_from_answer, without_keys
 from litellm_hub.client.sse import Event, EventDecoder
 from litellm_hub.client.tool_calls import ToolCall, ToolCallCollector
+
+CALL_ID = "x-litellm-call-id"  # the header by which a caller names a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class ChatStream:
     manager to be sure of that. The iteration ends quietly when the answer is whole or was closed; else it raises.
 
     Attributes:
+        call_id: Names the request to the hub.
         closed: True once `close` was called before the end of the answer.
         finish_reason: Why the model ended ("stop", "length", "tool_calls", …); None before the end and after `close`.
         usage: The hub's figures; None before the end, after `close`, or if the hub gave none.
@@ -72,12 +76,14 @@ class ChatStream:
         self, *, url: str, headers: Mapping[str, str], http: Callable[[], httpx.Client], body: Mapping[str, object]
     ) -> None:
         self.model = str(body.get("model", ""))
+        self.call_id = str(uuid.uuid4())
         self.closed = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self.time_to_first_token: float | None = None
         self._url = url
-        self._headers = {"Accept": "text/event-stream", "Content-Type": "application/json", **headers}
+        self._headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+        self._headers |= {**headers, CALL_ID: self.call_id}
         self._http = http
         # Half a surrogate pair, which a browser may send, cannot be encoded.
         self._body = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")

@@ -5,7 +5,7 @@ import inspect
 import logging
 import uuid
 import weakref
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,8 +47,13 @@ class UsageNotRecordedError(Exception):
 class Watch:
     """What becomes of one call's usage entry; it lives as long as the call's logging object."""
 
-    def __init__(self) -> None:
-        """Start undecided; belongs to the running event loop."""
+    def __init__(self, used: Callable[[int], None] = lambda tokens: None) -> None:
+        """Start undecided; belongs to the running event loop.
+
+        Args:
+            used: Is told how many tokens the call has read and written, once that is known.
+        """
+        self.used = used
         self.ticket = uuid.uuid4().hex
         self.prompt_tokens: int | None = None  # as the row has them, once recorded
         self.claimed = False  # the call's one entry is made, or being made
@@ -99,15 +104,19 @@ class Accounts:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted_by = inspect.signature(proxy.increment_spend_counters).parameters
 
-    def expect(self, logging_obj: Any) -> None:
+    def expect(self, logging_obj: Any, used: Callable[[int], None] = lambda tokens: None) -> None:
         """Begin to watch the call of a logging object.
+
+        Args:
+            logging_obj: LiteLLM's.
+            used: See `Watch`.
 
         Raises:
             JournalError: LiteLLM's own writer is not switched off.
         """
         if self._proxy.general_settings.get("disable_spend_updates") is not True:
             raise JournalError("general_settings.disable_spend_updates must be true: the journal is the only writer")
-        watch = Watch()
+        watch = Watch(used)
         setattr(logging_obj, _TICKET, watch)
         logging_obj.model_call_details[_TICKET] = watch.ticket
         self._watches[watch.ticket] = watch
@@ -131,6 +140,7 @@ class Accounts:
                 entry["row"]["status"] = "failure"
             if watch:
                 watch.prompt_tokens = entry["row"].get("prompt_tokens")
+                watch.used(entry["row"].get("total_tokens") or 0)
             metadata = get_litellm_metadata_from_kwargs(details)
             await self._record(entry, start, budget_reservation_from_metadata(metadata))
         except Exception as error:  # LiteLLM would swallow it: the watch withholds the answer

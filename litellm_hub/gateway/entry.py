@@ -6,13 +6,13 @@ never seen by LiteLLM: it has no row and costs nothing.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 
-from litellm_hub.gateway import bounds, model_notes, readiness
+from litellm_hub.gateway import admission, bounds, model_notes, readiness
 from litellm_hub.gateway.bounds import RefusedError
 from litellm_hub.gateway.parameters import CALLS, Call
 from litellm_hub.gateway.wrong_keys import WrongKeys
@@ -35,6 +35,7 @@ _LABELS = frozenset({"call-id", "trace-id", "session-id", "customer-id", "end-us
 _STEERING = ("x-litellm-", "litellm-", "litellm_", "x-mcp-")
 # A browser sends it with every reload; LiteLLM reads a price of caching out of it and fails on some values.
 _DROPPED = b"cache-control"
+_CALL_ID = b"x-litellm-call-id"
 
 
 # What is done after the last answer, in this order: the server ends by a signal, so nothing comes later.
@@ -79,11 +80,13 @@ class Entry:
             await self._refuse(refusal, scope, send, call)
             return
         if scope["method"] == "GET" and scope["path"] in _EXTENDED:
-            send = _with_lab(send, _EXTENDED[scope["path"]])
+            send = _with_lab(send, _EXTENDED[scope["path"]], dict(scope["headers"]))
             # Nothing can be added to an answer that LiteLLM has packed.
             scope["headers"] = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
         inner = receive if body is None else _replay(body, receive)
-        await self._app(scope, inner, self._watched(scope, send))
+        call_id = dict(scope["headers"]).get(_CALL_ID, b"").decode("latin-1")
+        with admission.visit(call_id, lambda: _left(receive)):
+            await self._app(scope, inner, self._watched(scope, send))
 
     async def _admitted(self, scope: Scope, receive: Receive, call: Call | None) -> bytes | None:
         """Check the request, and return its body; None when it announces none."""
@@ -233,6 +236,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
+async def _left(receive: Receive) -> None:
+    """Return when the client has left; its body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def _with_endings(send: Send) -> Send:
     """Return a `send` of the lifespan that ends what the lab has begun before the server hears of the end."""
 
@@ -245,14 +254,15 @@ def _with_endings(send: Send) -> Send:
     return ending
 
 
-# What the lab adds to LiteLLM's answers in JSON, by path; None adds nothing.
-_EXTENDED: dict[str, Callable[[Any], Awaitable[object]]] = {
+# What the lab adds to LiteLLM's answers in JSON, by path, from the answer and the request's headers; None adds nothing.
+_Added = Callable[[Any, Mapping[bytes, bytes]], Awaitable[object]]
+_EXTENDED: dict[str, _Added] = {
     readiness.PATH: readiness.added,
     model_notes.PATH: model_notes.noted,
 }
 
 
-def _with_lab(send: Send, added: Callable[[Any], Awaitable[object]]) -> Send:
+def _with_lab(send: Send, added: _Added, asked: Mapping[bytes, bytes]) -> Send:
     """Return a `send` that adds the lab's fields to an answer in JSON."""
     start: Message = {}
     pieces: list[bytes] = []
@@ -266,7 +276,7 @@ def _with_lab(send: Send, added: Callable[[Any], Awaitable[object]]) -> Send:
             body = b"".join(pieces)
             with contextlib.suppress(orjson.JSONDecodeError):
                 answer = orjson.loads(body)
-                if (lab := await added(answer)) is not None:
+                if (lab := await added(answer, asked)) is not None:
                     body = orjson.dumps({**answer, "lab": lab})
             headers = [header for header in start["headers"] if header[0].lower() != b"content-length"]
             await _answer(send, start["status"], headers, body)

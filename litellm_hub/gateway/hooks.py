@@ -7,7 +7,7 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_hub.gateway import failures, guards
+from litellm_hub.gateway import admission, failures, guards
 from litellm_hub.gateway.accounts import CALLS, Accounts, Watch, has_row, is_cut
 from litellm_hub.gateway.runtime import RuntimeTransport
 
@@ -23,6 +23,7 @@ class LabHandler(CustomLogger):
         proxy: Any,
         refuse: Callable[[guards.RefusedError], Exception],
         transport: RuntimeTransport,
+        queues: admission.Admission,
     ) -> None:
         """Take what is specific to the running proxy.
 
@@ -31,21 +32,25 @@ class LabHandler(CustomLogger):
             proxy: LiteLLM's module `proxy_server`.
             refuse: Turns a guard's error into the proxy's own error type.
             transport: The way to the runtimes.
+            queues: Where requests wait for a slot of their model.
         """
         super().__init__()
         self._accounts = accounts
         self._proxy = proxy
         self._refuse = refuse
         self._transport = transport
+        self._queues = queues
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> None:
         """Begin to watch the call's usage, and refuse what the model cannot take."""
+        self._queues.identify(user_api_key_dict)
         logging_obj = data.get("litellm_logging_obj")
         if call_type not in CALLS or logging_obj is None:
             return
-        self._accounts.expect(logging_obj)
+        visit = admission.current()
+        self._accounts.expect(logging_obj, *([visit.settle] if visit else []))
         if "embedding" in call_type:
             return
         deployments = self.deployments(str(data.get("model")))
@@ -58,9 +63,25 @@ class LabHandler(CustomLogger):
             raise self._refuse(error) from error
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any]:
-        """Send the call over the transport that cares for runtimes."""
+        """Send the call over the transport that cares for runtimes; one that names a deployment waits for it here."""
+        info = kwargs.get("model_info") or {}
+        if self._queues.lacks(info):
+            await self._queues.admitted([each for each in self.deployments() if each["model_info"]["id"] == info["id"]])
         self._transport.give_client(kwargs)
         return kwargs
+
+    async def async_filter_deployments(
+        self,
+        model: str,
+        healthy_deployments: list[dict[str, Any]],
+        messages: Any,
+        request_kwargs: dict[str, Any] | None = None,
+        parent_otel_span: Any = None,
+    ) -> list[dict[str, Any]]:
+        """Let the call wait until it has a slot, and choose the deployment that it is of."""
+        failed = (request_kwargs or {}).get("_excluded_deployment_ids") or ()
+        left = [each for each in healthy_deployments if each["model_info"]["id"] not in failed]
+        return list(await self._queues.admitted(left or healthy_deployments))
 
     async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> None:
         """Hold a plain answer until its usage is on disk; refuse one that the runtime did not finish."""
@@ -124,7 +145,9 @@ class LabHandler(CustomLogger):
         user_api_key_dict: Any,
         traceback_str: str | None = None,
     ) -> None:
-        """Put a failed call of a known key into the journal."""
+        """Put a failed call of a known key into the journal; one whose caller left while it waited asked nothing."""
+        if isinstance(original_exception, admission.ClientLeftError):
+            return
         await self._accounts.failed(request_data, original_exception, user_api_key_dict)
 
     async def _recorded(self, watch: Watch, data: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ there, and does not know whether the runtime has the model in its memory.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -24,18 +25,29 @@ class ModelNotes:
     """Reads the router's deployments, and asks their runtimes."""
 
     def __init__(
-        self, deployments: Callable[[], Iterable[Mapping[str, Any]]], transport: httpx.AsyncBaseTransport | None = None
+        self,
+        deployments: Callable[[], Iterable[Mapping[str, Any]]],
+        transport: httpx.AsyncBaseTransport | None = None,
+        place: Callable[[str, str], int | None] = lambda *_: None,
     ) -> None:
-        """Take what returns the router's model list, and the way to the runtimes if it is not the network."""
+        """Take where to look.
+
+        Args:
+            deployments: Returns the router's model list.
+            transport: The way to the runtimes if it is not the network.
+            place: Returns the place in its queue of a request, given its id and the hash of its key.
+        """
         kept_none = httpx.Limits(max_keepalive_connections=0)  # llama.cpp's server closes idle connections
         self._deployments = deployments
+        self._place = place
         self._client = httpx.AsyncClient(transport=transport, timeout=ASK_TIMEOUT_S, trust_env=False, limits=kept_none)
 
-    async def of(self, answer: Any) -> dict[str, Any] | None:
+    async def of(self, answer: Any, headers: Mapping[bytes, bytes]) -> dict[str, Any] | None:
         """Return the notes about the models of an answer, by name; None where it lists none.
 
         `size`, `about` and `tools` are the catalogue's, as far as it says them; `memory` is the runtime's word:
         "ready", "asleep" (the next request loads it) or "loading", and is left out where the runtime does not say.
+        `place` is that of the caller's request which has the same `x-litellm-call-id` as this one and waits for a slot.
         """
         listed = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(listed, list):
@@ -43,12 +55,14 @@ class ModelNotes:
         names = {entry.get("model_group") for entry in listed if isinstance(entry, dict)}
         chosen = {each["model_name"]: each for each in self._deployments() if each.get("model_name") in names}
         states = await asyncio.gather(*(self._memory(each.get("litellm_params") or {}) for each in chosen.values()))
-        return {
-            "models": {
-                name: stated(deployment) | ({"memory": state} if state else {})
-                for (name, deployment), state in zip(chosen.items(), states, strict=True)
-            }
+        models = {
+            name: stated(deployment) | ({"memory": state} if state else {})
+            for (name, deployment), state in zip(chosen.items(), states, strict=True)
         }
+        key = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        # LiteLLM names a key by this hash.
+        place = self._place(headers.get(b"x-litellm-call-id", b"").decode("latin-1"), hashlib.sha256(key).hexdigest())
+        return {"models": models} | ({"place": place} if place else {})
 
     async def _memory(self, parameters: Mapping[str, Any]) -> str | None:
         """Ask a runtime whether it has the model in its memory; what is asked wakes none."""
@@ -78,6 +92,6 @@ def stated(deployment: Mapping[str, Any]) -> dict[str, Any]:
     return {name: info[key] for key, name in _STATED.items() if info.get(key) is not None}
 
 
-async def noted(answer: Any) -> dict[str, Any] | None:
-    """Return what to add to an answer; None for nothing."""
-    return await SOURCES[-1].of(answer) if SOURCES else None
+async def noted(answer: Any, headers: Mapping[bytes, bytes]) -> dict[str, Any] | None:
+    """Return what to add to an answer to a request with these headers; None for nothing."""
+    return await SOURCES[-1].of(answer, headers) if SOURCES else None

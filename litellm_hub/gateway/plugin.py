@@ -19,6 +19,7 @@ from litellm.proxy._types import ProxyException
 
 from litellm_hub.gateway import entry, guards, hooks, model_notes, patch_stream_end, readiness, rows
 from litellm_hub.gateway.accounts import Accounts
+from litellm_hub.gateway.admission import Admission
 from litellm_hub.gateway.hooks import LabHandler
 from litellm_hub.gateway.journal import Journal, JournalError
 from litellm_hub.gateway.runtime import RuntimeTransport
@@ -87,8 +88,9 @@ def _install() -> LabHandler:
         return found
 
     readiness.SOURCES.append(state)
-    handler = LabHandler(accounts, proxy_server, Refused, transport)
-    model_notes.SOURCES.append(model_notes.ModelNotes(handler.deployments))
+    queues = Admission(lambda: float(litellm.request_timeout))
+    handler = LabHandler(accounts, proxy_server, Refused, transport, queues)
+    model_notes.SOURCES.append(model_notes.ModelNotes(handler.deployments, place=queues.place))
     return handler
 
 

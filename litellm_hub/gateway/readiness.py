@@ -32,6 +32,6 @@ def gathered() -> dict[str, object]:
     return {name: value for source in SOURCES for name, value in source().items()}
 
 
-async def added(_answer: object) -> dict[str, object]:
-    """Return what to add to the gateway's answer, whatever that is."""
+async def added(_answer: object, _headers: object) -> dict[str, object]:
+    """Return what to add to the gateway's answer, whatever that is and whoever asks."""
     return gathered()

@@ -19,6 +19,7 @@ import litellm
 from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
 
+from litellm_hub.gateway import admission
 from litellm_hub.gateway.tool_text import Recovered, recovery_for
 
 log = logging.getLogger("litellm_hub.runtime")
@@ -100,9 +101,10 @@ class RuntimeTransport(httpx.AsyncBaseTransport):
 
     async def _answered(self, request: httpx.Request) -> httpx.Response:
         watch = _Watch(request, self._questions, self._quiet)
+        visit = admission.current()
         try:
             response = await watch.wait(self._send(request))
-            response.stream = _Watched(response.stream, watch)
+            response.stream = _Watched(response.stream, watch, visit)
             recovery = recovery_for(request.url.path, await request.aread()) if response.is_success else None
             if response.headers.get("content-type", "").startswith(_STREAMS):
                 if recovery is not None:
@@ -117,6 +119,8 @@ class RuntimeTransport(httpx.AsyncBaseTransport):
                 return _answer(request, httpx.codes.BAD_GATEWAY, BROKEN)
         except BaseException:
             watch.stop()
+            if visit is not None:
+                visit.leave()
             raise
         return response
 
@@ -210,9 +214,10 @@ class _Watch:
 class _Watched(httpx.AsyncByteStream):
     """An answer's body whose every wait is watched."""
 
-    def __init__(self, body: Any, watch: _Watch) -> None:
+    def __init__(self, body: Any, watch: _Watch, visit: admission.Visit | None) -> None:
         self._body = body
         self._watch = watch
+        self._visit = visit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         chunks = aiter(self._body)
@@ -228,6 +233,8 @@ class _Watched(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._watch.stop()
+        if self._visit is not None:
+            self._visit.leave()  # the runtime's slot is free before the gateway is done
         await self._body.aclose()
 
 

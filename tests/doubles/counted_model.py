@@ -31,10 +31,32 @@ _numbers = itertools.count(1)
 
 @dataclass
 class CountedModel:
-    """Address of the API, which ends in `/v1`, and how many answers were begun on each path."""
+    """Address of the API, which ends in `/v1`, what was asked of it, and how many it worked on at the same time.
+
+    Attributes:
+        url: The address.
+        begun: How many answers were begun on each path.
+        at_work: Answers of completions that are being made.
+        most: The most that there were.
+    """
 
     url: str = ""
     begun: dict[str, int] = field(default_factory=dict)
+    at_work: int = 0
+    most: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count the block as work on an answer."""
+        with self._lock:
+            self.at_work += 1
+            self.most = max(self.most, self.at_work)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.at_work -= 1
 
 
 @dataclass(frozen=True)
@@ -147,7 +169,8 @@ def _handler(model: CountedModel) -> type[BaseHTTPRequestHandler]:
             order = Order.of(body)
             whole, events = PATHS[self.path](order)
             if not body.get("stream"):
-                time.sleep(order.pause * order.words)  # how long the model takes
+                with model.working():
+                    time.sleep(order.pause * order.words)  # how long the model takes
                 self._json(whole)
                 return
             with suppress(OSError):  # the caller may leave
@@ -158,10 +181,11 @@ def _handler(model: CountedModel) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            for event in events:
-                self._chunk(f"data: {json.dumps(event)}\n\n".encode())
-                if pause:
-                    time.sleep(pause)  # how long the model takes for a word
+            with model.working():
+                for event in events:
+                    self._chunk(f"data: {json.dumps(event)}\n\n".encode())
+                    if pause:
+                        time.sleep(pause)  # how long the model takes for a word
             self._chunk(b"data: [DONE]\n\n")
             self._chunk(b"")
 

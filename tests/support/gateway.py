@@ -36,7 +36,14 @@ class Gateway:
 
 
 @contextmanager
-def another_gateway(lab: Lab, env: GatewayEnv, folder: Path, runtimes: Mapping[str, str]) -> Iterator[Gateway]:
+def another_gateway(
+    lab: Lab,
+    env: GatewayEnv,
+    folder: Path,
+    runtimes: Mapping[str, str],
+    slots: Mapping[str, int] | None = None,
+    request_timeout: float | None = None,
+) -> Iterator[Gateway]:
     """Run LiteLLM with the lab's configuration and further models.
 
     Args:
@@ -44,13 +51,19 @@ def another_gateway(lab: Lab, env: GatewayEnv, folder: Path, runtimes: Mapping[s
         env: The environment of its gateway.
         folder: An empty folder for its configuration, journal and log.
         runtimes: Address (ends in `/v1`) of an OpenAI-compatible runtime for each further model.
+        slots: How many requests those models take at a time of which that is known.
+        request_timeout: Seconds that a request may take, instead of the lab's.
     """
     settings = yaml.safe_load((lab.home / "config/gateway.yaml").read_text())
     for name, address in runtimes.items():
         params = {"model": f"openai/{name}", "api_base": address, "api_key": "none"}
         params["use_chat_completions_api"] = True
         info = {"mode": "chat", "max_input_tokens": 4096, **PRICE}
+        if slots and name in slots:
+            info["parallel_requests"] = slots[name]
         settings["model_list"].append({"model_name": name, "litellm_params": params, "model_info": info})
+    if request_timeout is not None:
+        settings["litellm_settings"]["request_timeout"] = request_timeout
     config = folder / "gateway.yaml"
     config.write_text(yaml.safe_dump(settings))
     [port] = free_ports(1)

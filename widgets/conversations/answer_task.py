@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from litellm_hub.client import ChatStream, HubClient, Memory, ToolCall
+from litellm_hub.client import ChatStream, HubClient, ToolCall
 from litellm_hub.client.errors import AnswerCut, HubError
 from widgets.conversations.answer_figures import TOOL_ROUNDS, AnswerFigures
 from widgets.conversations.loops import EVERY, WATCHED, goes_round
@@ -50,8 +50,8 @@ class AnswerTarget(Protocol):
     def set_call(self, answer_id: str, call: Call) -> None:
         """Add a tool call to it, or change the one with the same id."""
 
-    def set_loading(self, answer_id: str, loading: bool) -> None:
-        """Say whether it waits for its model to be loaded."""
+    def set_delay(self, answer_id: str, place: int | None) -> None:
+        """Say what it waits for: its turn (its place in the queue), its model to be loaded (0) or neither (None)."""
 
     def end(self, answer_id: str, ending: Ending) -> None:
         """End it."""
@@ -195,7 +195,7 @@ class AnswerTask:
         pacer = Pacer(self._add)
         gap = "\n\n" if number and self._length else ""
         try:
-            with stream, Waking(self._memory, self._tell_loading) as waking:
+            with stream, Waking(lambda: self._client.delay(stream), self._tell_delay) as waking:
                 for delta in stream:
                     waking.end()
                     pacer.write(gap + delta.text)
@@ -206,11 +206,8 @@ class AnswerTask:
             self._figures.add(stream)
         return stream.tool_calls
 
-    def _memory(self) -> Memory | None:
-        return self._client.memory(self.settings.model)
-
-    def _tell_loading(self, loading: bool) -> None:
-        self.target.set_loading(self.answer_id, loading)
+    def _tell_delay(self, place: int | None) -> None:
+        self.target.set_delay(self.answer_id, place)
 
     def _notice_loop(self, text: str) -> None:
         self._tail = (self._tail + text)[-WATCHED:]

@@ -16,7 +16,7 @@ import msgspec
 from widgets.context.rendering import clean
 from widgets.conversations.conversation import BusyError, Event
 from widgets.conversations.prompting import as_messages
-from widgets.storage.document import Answer, Call, Ending, Prompt, State, as_entry, new_id, now
+from widgets.storage.document import Answer, Call, Ending, Prompt, as_entry, new_id, now
 
 
 @dataclass
@@ -84,13 +84,13 @@ class Comparison:
                 answer.text += text
                 self._tell("delta", id=answer_id, text=text)
 
-    def set_loading(self, answer_id: str, loading: bool) -> None:
-        """Say whether an answer waits for its model to be loaded."""
+    def set_delay(self, answer_id: str, place: int | None) -> None:
+        """Say what an answer waits for, see `Answer.delay`."""
         with self._lock:
             answer = self._live(answer_id)
             if answer is not None:
-                answer.state = State.LOADING if loading else State.STREAMING
-                self._tell("state", id=answer_id, state=answer.state.value)
+                answer.delay(place)
+                self._tell("state", id=answer_id, state=answer.state.value, **answer.figures)
 
     def set_call(self, answer_id: str, call: Call) -> None:
         """Models that are compared get no tools, so that none of them can call one."""

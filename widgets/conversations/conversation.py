@@ -226,13 +226,15 @@ class Conversation:
             event = {"type": "call", "id": answer_id, "call": _plain(call), "state": answer.state.value}
             self._changed(event, of=answer_id)
 
-    def set_loading(self, answer_id: str, loading: bool) -> None:
-        """Say whether the live answer waits for its model to be loaded; dropped for any other answer."""
+    def set_delay(self, answer_id: str, place: int | None) -> None:
+        """Say what the live answer waits for, see `Answer.delay`; dropped for any other answer."""
         with self._lock:
             answer = self._live_answer(answer_id)
             if answer is not None:
-                answer.state = State.LOADING if loading else State.STREAMING
-                self._changed({"type": "state", "id": answer_id, "state": answer.state.value}, of=answer_id)
+                answer.delay(place)
+                self._changed(
+                    {"type": "state", "id": answer_id, "state": answer.state.value, **answer.figures}, of=answer_id
+                )
 
     def end(self, answer_id: str, ending: Ending) -> None:
         """End the live answer; views get it without its text, which they have. Any other answer is left alone."""

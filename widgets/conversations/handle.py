@@ -39,7 +39,7 @@ class AnswerHandle:
 
     @property
     def state(self) -> State:
-        """How far it has come: "streaming", "loading" (its model), "waiting" (for approval of a tool), or its end."""
+        """How far it is: "queued", "loading" (its model), "streaming", "waiting" (for a tool's approval) or its end."""
         return self._task.answer().state
 
     @property

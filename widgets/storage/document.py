@@ -23,6 +23,7 @@ class State(StrEnum):
     """How far an answer has come."""
 
     STREAMING = "streaming"
+    QUEUED = "queued"  # it is others' turn in the hub; `figures` has its `place`
     LOADING = "loading"  # the runtime has to load the model first
     WAITING = "waiting"  # for the user's word on a tool call
     DONE = "done"
@@ -33,7 +34,7 @@ class State(StrEnum):
     @property
     def live(self) -> bool:
         """True while more may come."""
-        return self in {State.STREAMING, State.LOADING, State.WAITING}
+        return self in {State.STREAMING, State.QUEUED, State.LOADING, State.WAITING}
 
 
 class CallState(StrEnum):
@@ -113,7 +114,7 @@ class Answer(Node, tag_field="role", tag="assistant", kw_only=True):
         reason: Why the answer was cut or failed; empty otherwise.
         remedy: What to do about it; empty otherwise.
         retry: True if the same request may succeed when sent again.
-        figures: What the answer took, see `widgets.conversations.answer_figures`; empty while it is live.
+        figures: What the answer took, see `widgets.conversations.answer_figures`; empty while it is written.
         calls: Its tool calls, in order.
     """
 
@@ -124,6 +125,11 @@ class Answer(Node, tag_field="role", tag="assistant", kw_only=True):
     retry: bool = False
     figures: Figures = {}
     calls: list[Call] = []
+
+    def delay(self, place: int | None) -> None:
+        """Say what it waits for: its turn (its place in the queue), its model to be loaded (0) or neither (None)."""
+        self.figures = {"place": place} if place else {}
+        self.state = State.QUEUED if place else State.STREAMING if place is None else State.LOADING
 
 
 class Ending(msgspec.Struct, frozen=True):

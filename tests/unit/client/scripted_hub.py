@@ -40,9 +40,11 @@ class ScriptedHub:
         reply: What it answers to the body of a chat request.
         models: What it lists.
         notes: What it adds about its models, by name; None for a hub that knows nothing of them.
+        place: The place in the queue that it tells of the request with an id, None for none.
         readiness: HTTP status and JSON body of its readiness.
         alive_after: Seconds before it answers anything but a chat request.
         requests: Bodies of the chat requests so far.
+        call_ids: What their callers named them.
         left: Set as soon as a caller leaves in the middle of an answer.
     """
 
@@ -50,9 +52,11 @@ class ScriptedHub:
     reply: Callable[[dict[str, Any]], Reply] = lambda body: Reply(answer_lines(["Hello"]))
     models: Sequence[str] = ("scripted",)
     notes: dict[str, dict[str, Any]] | None = None
+    place: Callable[[str], int | None] = lambda call_id: None
     readiness: tuple[int, object] = (200, {"status": "healthy", "lab": {"warnings": []}})
     alive_after: float = 0.0
     requests: list[dict[str, Any]] = field(default_factory=list)
+    call_ids: list[str] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
 
 
@@ -104,7 +108,8 @@ def _handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
                 self._json({"info": {"spend": 0.25, "max_budget": 5.0}})
             elif self.path.startswith("/model_group/info") and hub.notes is not None:
                 data = [{"model_group": name, "max_input_tokens": 4096} for name in hub.models]
-                self._json({"data": data, "lab": {"models": hub.notes}})
+                place = hub.place(self.headers.get("x-litellm-call-id", ""))
+                self._json({"data": data, "lab": {"models": hub.notes} | ({"place": place} if place else {})})
             elif self.path == "/health/readiness":
                 self._json(hub.readiness[1], hub.readiness[0])
             else:
@@ -113,6 +118,7 @@ def _handler(hub: ScriptedHub) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             hub.requests.append(body)
+            hub.call_ids.append(self.headers.get("x-litellm-call-id", ""))
             reply = hub.reply(body)
             if not self._wait(reply.silence_before):
                 return

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_hub.gateway import bounds, entry, model_notes, readiness, wrong_keys
+from litellm_hub.gateway import admission, bounds, entry, model_notes, readiness, wrong_keys
 from litellm_hub.gateway.entry import Entry
+from litellm_hub.gateway.fair_queue import FairQueue
 
 CHAT = "/v1/chat/completions"
 RIGHT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
@@ -328,7 +329,7 @@ def test_readiness_shows_what_the_lab_adds_and_keeps_the_status(monkeypatch: pyt
 
 def test_the_labs_word_on_models_is_added_to_a_good_answer_alone(monkeypatch: pytest.MonkeyPatch):
     class Notes:
-        async def of(self, body: Any) -> Any:
+        async def of(self, body: Any, headers: Any) -> Any:
             return {"models": {}} if "data" in body else None
 
     monkeypatch.setattr(model_notes, "SOURCES", [Notes()])
@@ -360,3 +361,36 @@ async def test_what_the_lab_has_begun_ends_before_the_server_hears_of_the_end(mo
 
     await Entry(app)({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
     assert order == ["lifespan.startup.complete", "writer", "journal", "lifespan.shutdown.complete"]
+
+
+def test_a_slot_is_free_at_the_latest_when_the_request_has_ended() -> None:
+    queue = FairQueue()
+    visits = []
+
+    async def app(*_: Any) -> None:
+        found = admission.current()
+        assert found is not None
+        visits.append(found)
+        found.ticket = queue.enter("key", {"a": 1})
+        assert found.host == "a"
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        ask(Entry(app), x_litellm_call_id="mine")
+    assert visits[0].call_id == "mine"
+    assert queue.enter("other", {"a": 1}).host == "a"
+    assert admission.current() is None
+
+
+def test_a_client_that_leaves_is_noticed_while_its_request_waits() -> None:
+    async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        found = admission.current()
+        assert found is not None
+        queue = FairQueue()
+        queue.enter("other", {"a": 1})
+        with pytest.raises(admission.ClientLeftError):
+            await found.served(queue.enter("key", {"a": 1}), "m", 60)
+        await send({"type": "http.response.start", "status": 499, "headers": []})
+
+    assert ask(Entry(app)).status == 499

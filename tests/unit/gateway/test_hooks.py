@@ -12,6 +12,7 @@ import pytest
 
 from litellm_hub.gateway import accounts
 from litellm_hub.gateway.accounts import Accounts, UsageNotRecordedError
+from litellm_hub.gateway.admission import Admission, ClientLeftError, WaitedTooLongError, visit
 from litellm_hub.gateway.guards import ContextLengthError, CutAnswerError
 from litellm_hub.gateway.hooks import LabHandler
 from litellm_hub.gateway.journal import Journal, JournalError
@@ -96,7 +97,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def handler(journal: Journal, proxy: Proxy) -> LabHandler:
     transport = SimpleNamespace(give_client=lambda call: None)
     refuse = lambda error: RefusedError(str(error))  # noqa: E731 - a class of the proxy's
-    return LabHandler(Accounts(journal, proxy, Rows()), proxy, refuse, transport)  # type: ignore[arg-type]
+    return LabHandler(Accounts(journal, proxy, Rows()), proxy, refuse, transport, Admission(lambda: 60.0))  # type: ignore[arg-type]
 
 
 def request(**body: Any) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def request(**body: Any) -> dict[str, Any]:
 
 async def begun(handler: LabHandler, call_type: str = "acompletion", **body: Any) -> dict[str, Any]:
     data = request(**body)
-    await handler.async_pre_call_hook(None, None, data, call_type)
+    await handler.async_pre_call_hook(SimpleNamespace(api_key="key", team_metadata=None), None, data, call_type)
     return data
 
 
@@ -284,6 +285,47 @@ async def test_a_failure_of_a_known_key_on_a_models_path_is_an_entry(handler: La
     for unknown in (caller(api_key="wrong"), caller(request_route="/v1/models"), caller(api_key=None)):
         await handler.async_post_call_failure_hook({}, ValueError(), unknown)
     assert [row["status"] for row in rows(journal)] == ["failure", "failure"]
+
+
+async def test_a_request_that_waited_too_long_is_an_entry_and_one_that_left_is_none(
+    handler: LabHandler, journal: Journal
+) -> None:
+    await handler.async_post_call_failure_hook({"row": {"status": "failure"}}, WaitedTooLongError("m", 9), caller())
+    await handler.async_post_call_failure_hook({}, ClientLeftError(), caller())
+    assert [row["status"] for row in rows(journal)] == ["failure"]
+
+
+async def test_a_call_waits_for_a_slot_of_a_host_that_did_not_fail_it(handler: LabHandler, proxy: Proxy) -> None:
+    hosts = [{"model_name": "small", "model_info": {"id": name, "parallel_requests": 1}} for name in ("a", "b")]
+    proxy.llm_router.get_model_list = lambda model_name: hosts
+    identity = SimpleNamespace(api_key="key", team_metadata=None)
+
+    async def by_id() -> None:
+        with visit("", forever):
+            await handler.async_pre_call_deployment_hook({"model_info": hosts[0]["model_info"]}, None)
+
+    with visit("", forever):
+        await handler.async_pre_call_hook(identity, None, request(), "acompletion")
+        failed = {"_excluded_deployment_ids": ["b"]}
+        assert await handler.async_filter_deployments("small", hosts, None, failed) == [hosts[0]]
+        await handler.async_pre_call_deployment_hook({"model_info": hosts[0]["model_info"]}, None)
+        second = asyncio.create_task(by_id())
+        await asyncio.sleep(0.01)
+        assert not second.done()
+    await second
+
+
+async def test_what_a_call_has_used_is_known_to_the_queue(handler: LabHandler) -> None:
+    told: list[int] = []
+    with visit("", forever) as found:
+        found.settle = told.append  # type: ignore[method-assign]
+        data = await begun(handler)
+    await logged(handler, data, row={"total_tokens": 19})
+    assert told == [19]
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
 
 
 async def test_litellms_own_writer_must_be_off(handler: LabHandler, proxy: Proxy) -> None:

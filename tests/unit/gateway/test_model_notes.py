@@ -1,5 +1,6 @@
 """What the hub says about its models beyond LiteLLM: the catalogue's words, and the runtime's about its memory."""
 
+import hashlib
 from typing import Any
 
 import httpx
@@ -38,7 +39,7 @@ def awake(is_sleeping: bool) -> httpx.Response:
 
 async def noted(transport: httpx.MockTransport, *names: str) -> dict[str, Any]:
     answer = {"data": [{"model_group": name} for name in names]}
-    found = await ModelNotes(lambda: [CODER, OWN], transport).of(answer)
+    found = await ModelNotes(lambda: [CODER, OWN], transport).of(answer, {})
     assert found is not None
     models: dict[str, Any] = found["models"]
     return models
@@ -72,10 +73,20 @@ async def test_what_a_runtime_does_not_say_is_not_guessed(said: httpx.Response |
 async def test_ollama_lists_what_is_in_its_memory() -> None:
     models = [deployment("a", "ollama_chat/a:1b", 3), deployment("b", "ollama_chat/b:1b", 3)]
     notes = ModelNotes(lambda: models, runtime(api_ps_3=httpx.Response(200, json={"models": [{"model": "a:1b"}]})))
-    found = await notes.of({"data": [{"model_group": "a"}, {"model_group": "b"}]})
+    found = await notes.of({"data": [{"model_group": "a"}, {"model_group": "b"}]}, {})
     assert found == {"models": {"a": {"memory": "ready"}, "b": {"memory": "asleep"}}}
 
 
 @pytest.mark.parametrize("answer", [{"error": {}}, {"data": None}, [], "x"])
 async def test_an_answer_without_models_stays_as_it_is(answer: object) -> None:
-    assert await ModelNotes(list, runtime()).of(answer) is None
+    assert await ModelNotes(list, runtime()).of(answer, {}) is None
+
+
+async def test_a_caller_hears_the_place_of_its_own_request() -> None:
+    key = hashlib.sha256(b"sk-anna").hexdigest()
+    places = {("one", key): 3}
+    notes = ModelNotes(list, runtime(), lambda call_id, key: places.get((call_id, key)))
+    headers = {b"authorization": b"Bearer sk-anna", b"x-litellm-call-id": b"one"}
+    assert await notes.of({"data": []}, headers) == {"models": {}, "place": 3}
+    assert await notes.of({"data": []}, headers | {b"authorization": b"Bearer sk-ben"}) == {"models": {}}
+    assert await notes.of({"data": []}, {}) == {"models": {}}

@@ -13,7 +13,8 @@ import litellm
 import pytest
 from aiohttp import web
 
-from litellm_hub.gateway import runtime
+from litellm_hub.gateway import admission, runtime
+from litellm_hub.gateway.fair_queue import FairQueue
 from litellm_hub.gateway.runtime import RuntimeSilentError, RuntimeTransport
 
 pytestmark = pytest.mark.anyio
@@ -232,6 +233,38 @@ async def test_a_caller_that_leaves_ends_the_runtimes_work(client: httpx.AsyncCl
     await asyncio.sleep(QUIET / 2)
     asked.cancel()
     await asyncio.wait_for(fake.left.wait(), 5)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_slot_is_free_when_the_runtimes_answer_has_ended(
+    client: httpx.AsyncClient, fake: Runtime, status: int
+) -> None:
+    half, rest = asyncio.Event(), asyncio.Event()
+
+    async def pieces(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=status, headers={"content-type": "text/event-stream"})
+        await answer.prepare(request)
+        await answer.write(b"data: half\n\n")
+        half.set()
+        await rest.wait()
+        return answer
+
+    fake.chat = pieces
+    with admission.visit("", asyncio.Event().wait) as visit:  # type: ignore[arg-type]
+        visit.ticket = FairQueue().enter("key", {"a": 1})
+        asked = asyncio.create_task(client.post(fake.url + CHAT))
+        await half.wait()
+        assert visit.host == "a"
+        rest.set()
+        await asked
+        assert visit.host is None
+
+
+async def test_a_slot_of_a_runtime_that_is_not_there_is_free(client: httpx.AsyncClient) -> None:
+    with admission.visit("", asyncio.Event().wait) as visit:  # type: ignore[arg-type]
+        visit.ticket = FairQueue().enter("key", {"a": 1})
+        assert (await client.post("http://127.0.0.1:1" + CHAT)).status_code == 503
+        assert visit.host is None
 
 
 @BOTH

@@ -60,6 +60,7 @@ class View:
 
     def _state(self, event: Event) -> None:
         self._entry(event["id"])["state"] = event["state"]
+        self._entry(event["id"])["figures"] = {name: event[name] for name in ("place",) if name in event}
 
     def _end(self, event: Event) -> None:
         self._entry(event["answer"]["id"]).update(event["answer"])

@@ -7,6 +7,7 @@ import { makeMeters, makeModelSelect, makeRefresh, makeSaving, makeStatus } from
 import { Life, surroundings } from "./life.js";
 import { Log } from "./log.js";
 import { keepShown, lastShown } from "./drafts.js";
+import { delayed } from "./entry_answer.js";
 import { forbidPrefetch } from "./markdown/sanitize.js";
 import { makeFormulas, makeNotes, makeRoot, serveContent } from "./panel.js";
 import { Channel } from "./protocol.js";
@@ -48,9 +49,9 @@ function render({ model, el, signal }) {
       if (busy) notes.say(`${entries.at(-1)?.model ?? "The model"} is answering.`);
     },
     delta: ({ id, text }) => log.add(id, text),
-    state({ id, state }) {
-      log.state(id, state);
-      if (state === "loading") notes.say("The model is being loaded.");
+    state({ id, state, place }) {
+      log.state(id, state, place);
+      if (delayed(state, place)) notes.say(delayed(state, place));
     },
     call({ id, call, state }) {
       log.call(id, call, state);

@@ -35,7 +35,7 @@ function render({ model, el, signal }) {
       if (busy) notes.say("The models are answering.");
     },
     delta: ({ id, text }) => rounds.answers.get(id)?.add(text),
-    state: ({ id, state }) => rounds.answers.get(id)?.setState(state),
+    state: ({ id, state, place }) => rounds.answers.get(id)?.setState(state, place),
     end({ answer, busy }) {
       rounds.end(answer);
       composer.setBusy(Boolean(busy));

@@ -6,7 +6,13 @@ import { branchSwitcher, toolbar } from "./toolbar.js";
 
 const NOTES = { stopped: "Stopped", cut: "Answer cut", failed: "No answer" };
 const CONTINUE = "Continue exactly where you stopped.";
-const BUSY = new Set(["streaming", "loading", "waiting"]);
+/** What an answer waits for, in words; empty when it is being written. */
+export function delayed(state, place) {
+  if (state === "queued") return place === 1 ? "Your turn is next …" : `Waiting for your turn: ${place - 1} before you …`;
+  return state === "loading" ? "Loading the model …" : "";
+}
+
+const BUSY = new Set(["streaming", "queued", "loading", "waiting"]);
 // After these an answer may go on with a prompt of its own.
 const LIMITS = new Set(["length", "tool_rounds"]);
 
@@ -56,11 +62,12 @@ export class Answer {
     else if (this.busy) this.#waitingDots();
   }
 
-  /** Whether the model is being loaded, before the answer's first word. */
-  setState(state) {
+  /** What is waited for before the answer's first word; `place` is that in the queue. */
+  setState(state, place) {
     this.entry.state = this.node.dataset.state = state;
+    this.entry.figures = place ? { place } : {};
     this.hydrate();
-    if (this.dots) this.loading.hidden = state !== "loading";
+    if (this.dots) this.#say();
   }
 
   end(entry) {
@@ -74,10 +81,15 @@ export class Answer {
   }
 
   #waitingDots() {
-    this.loading ??= h("span", { hidden: true }, "Loading the model …");
-    this.dots ??= h("div", { class: "lab-chat-dots" }, h("span", { role: "img", "aria-label": "The model is at work" }, h("i"), h("i"), h("i")), this.loading);
-    this.loading.hidden = this.entry.state !== "loading";
+    this.delay ??= h("span");
+    this.dots ??= h("div", { class: "lab-chat-dots" }, h("span", { role: "img", "aria-label": "The model is at work" }, h("i"), h("i"), h("i")), this.delay);
+    this.#say();
     this.body.node.after(this.dots);
+  }
+
+  #say() {
+    this.delay.textContent = delayed(this.entry.state, this.entry.figures?.place);
+    this.delay.hidden = !this.delay.textContent;
   }
 
   #finish() {

@@ -125,8 +125,8 @@ export class Log {
     this.byId.get(id)?.call(call, state);
   }
 
-  state(id, state) {
-    this.byId.get(id)?.setState(state);
+  state(id, state, place) {
+    this.byId.get(id)?.setState(state, place);
   }
 
   end(answer) {

@@ -23,6 +23,20 @@ test("an answer says that its model is being loaded, for as long as that is so",
   expect(shown.node.querySelector(".lab-chat-dots")).toBeNull();
 });
 
+test("an answer says how many are before it in the queue, then that its model is being loaded", () => {
+  const { answer: shown } = answer();
+  shown.setState("queued", 3);
+  expect(said(shown)).toEqual(["Waiting for your turn: 2 before you …"]);
+  expect(shown.busy).toBe(true);
+  shown.setState("queued", 1);
+  expect(said(shown)).toEqual(["Your turn is next …"]);
+  shown.setState("loading");
+  expect(said(shown)).toEqual(["Loading the model …"]);
+  shown.setState("streaming");
+  expect(said(shown)).toEqual([]);
+  expect(said(answer({ state: "queued", figures: { place: 2 } }).answer)).toEqual(["Waiting for your turn: 1 before you …"]);
+});
+
 test("a view that comes while the model is being loaded says so too", () => {
   expect(said(answer({ state: "loading" }).answer)).toEqual(["Loading the model …"]);
 });

@@ -85,6 +85,22 @@ def test_an_answer_that_waits_for_its_model_says_so_until_that_is_loaded(panel: 
 
 
 @pytest.mark.usefixtures("quick_waking")
+def test_an_answer_says_how_far_it_is_in_the_queue_until_it_is_its_turn(panel: Recorded, hub: ScriptedHub) -> None:
+    hub.notes = {"scripted": {"memory": "ready"}}
+    places = iter([None, 3, 3, 1])
+    hub.place = lambda call_id: next(places, None) if call_id == hub.call_ids[-1] else None
+    hub.reply = lambda body: Reply(answer_lines(["Hello"]), silence_before=1.5)
+    panel.sent.clear()
+    panel.receive("ask", text="Hello")
+    wait_for(lambda: states(panel) == ["queued"])
+    assert (panel.view.entries[-1]["state"], panel.view.entries[-1]["figures"]) == ("queued", {"place": 3})
+    panel.done()
+    told = [(event["state"], event.get("place")) for event in panel.sent if event["type"] == "state"]
+    assert told == [("queued", 3), ("queued", 1), ("streaming", None)]
+    assert "place" not in panel.view.entries[-1]["figures"]
+
+
+@pytest.mark.usefixtures("quick_waking")
 def test_the_first_word_ends_the_loading_and_what_the_hub_does_not_know_is_not_said(
     panel: Recorded, hub: ScriptedHub
 ) -> None:

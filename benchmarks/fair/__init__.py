@@ -1,0 +1,1 @@
+"""How a lab with few slots shares them."""
