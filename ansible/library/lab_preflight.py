@@ -241,16 +241,11 @@ class Preflight:
         reason = "the first one that is new enough" + " and open to the services' accounts" * self.root
         return self.choose("python", "lab_python", (True, python, reason))
 
-    def check_workbench(self) -> None:
-        if self.settings["workbench_kind"] != "jupyterhub":
-            return
-        if not self.root:
-            why = "only root can run each person's server as another account; as one, all read each other's keys"
-            self.refuse("workbench_kind", "jupyterhub", why, "Run it as root, or use workbench_kind=jupyterlab")
-        limits = (
-            "a server's memory and CPU are limited" if self.systemd else "no limits of memory or CPU without systemd"
-        )
-        self.choices.append(f"workbench jupyterhub: {limits} (override: workbench_kind)")
+    def describe_workbench(self) -> None:
+        """Say what systemd is needed for, before somebody counts on it."""
+        if self.settings["workbench_kind"] == "jupyterhub":
+            limits = "limits" if self.systemd else "without systemd no limits"
+            self.choices.append(f"workbench jupyterhub: {limits} of memory and CPU (override: workbench_kind)")
 
     def check_ports(self, runtime: str) -> None:
         settings = self.settings
@@ -328,7 +323,7 @@ class Preflight:
         models = self.choose_models(runtime)
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
-        self.check_workbench()
+        self.describe_workbench()
         self.check_ports(runtime)
         self.check_runtime(runtime)
         if self.problems:
