@@ -28,7 +28,7 @@ def hub(ollama: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     mark = ollama.notebooks / "before.txt"
     mark.write_text("kept")
     home = {"lab_home": str(ollama.home)}
-    made = playbook("site", home | {"workbench_kind": "jupyterhub"})
+    made = playbook("site", home | {"workbench_kind": "jupyterhub"}, "--tags", "service,jupyterhub,smoke")
     assert made.returncode == 0, made.stdout[-6000:] + made.stderr
     assert f"JupyterHub  {ollama.jupyter_url}" in made.stdout
     names = tmp_path_factory.mktemp("class") / "list.csv"
@@ -182,6 +182,18 @@ def test_teachers_give_material_to_their_team_and_see_what_is_handed_in(seats: d
     assert "PermissionError" in carla.run(home + "(home / 'hand-in/anna/work.txt').write_text('better')")
 
 
+def test_who_leaves_the_list_is_out(hub: Lab, seats: dict[str, Seat], tmp_path: Path) -> None:
+    home = {"lab_home": str(hub.home)}
+    ben = seats["ben"]
+    assert ben.sign_in(ben.own).status_code == 200
+    names = tmp_path / "list.csv"
+    names.write_text("".join(line for line in LIST.splitlines(keepends=True) if "ben" not in line))
+    assert playbook("class", home | {"class_names": str(names)}).returncode == 0
+    assert ben.sign_in(ben.own).status_code == 403
+    assert (hub.home / "homes/ben/notebooks/mine.txt").exists(), "what he made is kept"
+    assert subprocess.run(["pgrep", "-u", "lab-ben"], check=False).returncode == 1
+
+
 def test_status_login_and_down_know_it(hub: Lab) -> None:
     home = {"lab_home": str(hub.home)}
     status = playbook("status", home)
@@ -194,16 +206,3 @@ def test_status_login_and_down_know_it(hub: Lab) -> None:
     assert hub.processes() == {}
     assert people_run(hub) == []
     assert changes(playbook("down", home)) == 0
-
-
-def test_who_leaves_the_list_is_out(hub: Lab, seats: dict[str, Seat], tmp_path: Path) -> None:
-    home = {"lab_home": str(hub.home)}
-    assert playbook("site", home).returncode == 0
-    ben = seats["ben"]
-    assert ben.sign_in(ben.own).status_code == 200
-    names = tmp_path / "list.csv"
-    names.write_text("".join(line for line in LIST.splitlines(keepends=True) if "ben" not in line))
-    assert playbook("class", home | {"class_names": str(names)}).returncode == 0
-    assert ben.sign_in(ben.own).status_code == 403
-    assert (hub.home / "homes/ben/notebooks/mine.txt").exists(), "what he made is kept"
-    assert subprocess.run(["pgrep", "-u", "lab-ben"], check=False).returncode == 1
