@@ -36,7 +36,7 @@ def hub(ollama: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     taught = playbook("class", home | {"class_names": str(names)})
     assert taught.returncode == 0, taught.stdout + taught.stderr
     yield ollama
-    back = playbook("site", home | {"workbench_kind": "jupyterlab"})
+    back = playbook("site", home | {"workbench_kind": "jupyterlab", "workbench_teachers_look": False})
     assert back.returncode == 0, back.stdout[-6000:] + back.stderr
     assert mark.read_text() == "kept"
     assert (ollama.home / "homes/anna/notebooks/chat.ipynb").exists()
@@ -93,6 +93,9 @@ def test_the_hand_outs_password_opens_one_visit_in_which_another_is_chosen(hub: 
     refused = dora.browser.get("/hub/spawn")
     assert "auth/change-password" in refused.text or "/user/dora" in str(refused.url)
     assert dora.sign_in(dora.own).status_code == 403, "the forgotten one is no more"
+    dora.sign_in(again)
+    dora.choose_password()
+    assert dora.sign_in(dora.own).status_code == 200
 
 
 def test_a_server_has_its_own_key_and_nothing_of_the_hubs(hub: Lab, anna: Seat, ben: Seat) -> None:
@@ -145,7 +148,7 @@ def test_what_is_the_services_or_the_teachers_is_closed(hub: Lab, anna: Seat) ->
     assert "labextensions" in anna.run(READ.format(path=mine)), "what servers read is open to them"
     closed = ["secrets.env", "people/people.json", "people/anna.md", "people/ben.md", "notebook.env"]
     closed += [f"config/jupyterhub/{name}" for name in ("people.json", "hub.py", "hub.env", "proxy.env")]
-    closed += [f"data/jupyterhub/{name}" for name in ("cookie_secret", "hub.sqlite", "passwords")]
+    closed += [f"data/jupyterhub/{name}" for name in ("cookie_secret", "hub.sqlite", "passwords.db")]
     closed += ["config/gateway.env", "logs/workbench/jupyterhub.log"]
     for name in closed:
         assert (hub.home / name).exists(), name
@@ -180,6 +183,25 @@ def test_teachers_give_material_to_their_team_and_see_what_is_handed_in(seats: d
     assert carla.run(home + "print((home / 'hand-in/anna/work.txt').read_text())").strip() == "done"
     assert "PermissionError" in dora.run(READ.format(path=f"{folder}/work.txt")), "another team's teacher"
     assert "PermissionError" in carla.run(home + "(home / 'hand-in/anna/work.txt').write_text('better')")
+
+
+def test_teachers_open_their_students_servers_where_the_lab_says_so_and_people_are_told(
+    hub: Lab, seats: dict[str, Seat]
+) -> None:
+    told = "Teachers of this lab can open the servers of their students"
+    anna, carla, dora = (seats[name] for name in ("anna", "carla", "dora"))
+    assert carla.ask("/user/anna/api/kernels").status_code == 403
+    assert told not in anna.sign_in("").text
+    look = {"lab_home": str(hub.home), "workbench_teachers_look": True}
+    made = playbook("site", look, "--tags", "jupyterhub")
+    assert made.returncode == 0, made.stdout
+    assert told in anna.sign_in("").text
+    for seat in (anna, carla, dora):
+        seat.sign_in(seat.own)
+        vars(seat).pop("token", None)
+    assert carla.ask("/user/anna/api/kernels").status_code == 200
+    assert anna.ask("/user/carla/api/kernels").status_code == 403
+    assert dora.ask("/user/anna/api/kernels").status_code == 403, "another team's teacher"
 
 
 def test_who_leaves_the_list_is_out(hub: Lab, seats: dict[str, Seat], tmp_path: Path) -> None:
