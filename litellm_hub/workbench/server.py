@@ -23,8 +23,8 @@ LEDGER = ".local/share/genailabs/notebooks.json"
 def bring_notebooks(source: Path, home: Path) -> list[Path]:
     """Bring a home's notebooks up to the project's; give those that were copied."""
     folder, ledger = home / "notebooks", home / LEDGER
-    for path in (folder, ledger.parent):
-        path.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the home of an account of the host's may be open
+    ledger.parent.mkdir(parents=True, exist_ok=True)
     shipped = json.loads(ledger.read_text()) if ledger.exists() else {}
     wanted = read(source, platform.python_version())
     changed, _ = bring(wanted, shipped, folder, dry=False)

@@ -12,6 +12,7 @@ def test_notebooks_come_once_and_keep_what_was_changed(tmp_path):
     (source / "chat.ipynb").write_text(json.dumps(notebook))
     (source / "welcome.md").write_text("one")
     assert server.bring_notebooks(source, home) == [home / "notebooks/chat.ipynb"]
+    assert (home / "notebooks").stat().st_mode & 0o077 == 0
     assert server.bring_notebooks(source, home) == []
     (home / "notebooks/welcome.md").write_text("mine")
     (source / "welcome.md").write_text("two")
