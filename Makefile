@@ -95,6 +95,6 @@ bench-fix: venv ## measure how many broken cells models mend at the first attemp
 lock: venv ## write the locked requirements anew from the *.in files
 	@set -e; for source in requirements.in litellm_hub/deploy/requirements.in ansible/roles/*/files/requirements.in benchmarks/*/peers/*.in; do \
 	  case $$source in litellm_hub/*) own="--constraint requirements.txt";; \
-	  */jupyterlab/*) own="--constraint requirements.txt pyproject.toml --extra panels";; */llama_cpp/*) own=--no-deps;; *) own=;; esac; \
+	  */jupyter*/*) own="--constraint requirements.txt pyproject.toml --extra panels";; */llama_cpp/*) own=--no-deps;; *) own=;; esac; \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 	    $$own $(ARGS) $$source -o $${source%.in}.txt; echo $$source; done

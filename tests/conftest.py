@@ -33,7 +33,7 @@ GROUPS = {
     "molecule": ["tests/hosts/test_scenarios"],
     "moving": [
         f"tests/hosts/test_{name}"
-        for name in ("ollama_lab", "accounts", "containers.py", "compose_by_hand", "containers_removed")
+        for name in ("ollama_lab", "accounts", "workbench", "containers.py", "compose_by_hand", "containers_removed")
     ],
     "host": ["tests/hosts"],
     "ollama": ["tests/hosts/test_role_ollama"],

@@ -241,6 +241,12 @@ class Preflight:
         reason = "the first one that is new enough" + " and open to the services' accounts" * self.root
         return self.choose("python", "lab_python", (True, python, reason))
 
+    def describe_workbench(self) -> None:
+        """Say what systemd is needed for, before somebody counts on it."""
+        if self.settings["workbench_kind"] == "jupyterhub":
+            limits = "limits" if self.systemd else "without systemd no limits"
+            self.choices.append(f"workbench jupyterhub: {limits} of memory and CPU (override: workbench_kind)")
+
     def check_ports(self, runtime: str) -> None:
         settings = self.settings
         ports = {name: settings[name] for name in PORTS}
@@ -317,6 +323,7 @@ class Preflight:
         models = self.choose_models(runtime)
         python = self.choose_python()
         self.choices.append(f"sources   {words}")
+        self.describe_workbench()
         self.check_ports(runtime)
         self.check_runtime(runtime)
         if self.problems:

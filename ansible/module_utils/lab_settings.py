@@ -167,10 +167,26 @@ def check_catalogue(models: object) -> list[str]:
     return problems
 
 
+def check_workbench(settings: dict[str, object], root: bool) -> list[str]:
+    """A server for each person needs root; what is added to the hub's configuration is Python."""
+    problems, extra = [], str(settings["workbench_hub_extra"])
+    if settings["workbench_kind"] == "jupyterhub" and not root:
+        why = "only root can run each person's server as another account; as one, all could read each other's keys"
+        remedy = "Run it as root, or use workbench_kind=jupyterlab"
+        problems.append(problem("workbench_kind", "jupyterhub", why, remedy))
+    try:
+        compile(extra, "workbench_hub_extra", "exec")
+    except SyntaxError as error:
+        remedy = "Give lines as they stand in jupyterhub_config.py"
+        problems.append(problem("workbench_hub_extra", extra, f"no Python: {error.msg}, line {error.lineno}", remedy))
+    return problems
+
+
 def check(settings: dict[str, object], root: bool, ports: set[str]) -> list[str]:
     """All problems of the lab's own settings; `ports` names those that are ports."""
     return [
         *check_forms(settings),
         *check_catalogue(settings["lab_models"]),
+        *check_workbench(settings, root),
         *check_ports({name: value for name, value in settings.items() if name in ports}, root),
     ]

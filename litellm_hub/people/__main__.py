@@ -1,9 +1,11 @@
 """`python -m litellm_hub.people [DO …]`: make the gateway's users and keys those of the lab's list; print a table.
 
-DO is one of: `block NAME …`, `unblock NAME …`, `budget NAME AMOUNT …`, `end`. `--check` changes nothing.
+DO is one of: `block NAME …`, `unblock NAME …`, `budget NAME AMOUNT …`, `password NAME …` (another first one), `end`.
+`--check` changes nothing.
 
-Reads a JSON object from its input: `lab_home`, `hub_url`, `routes` (that keys may use), `default_budget`, and the new
-list as `csv`, or as `people` and `teams`. The list, the keys and the hand-outs are in LAB_HOME/people.
+Reads a JSON object from its input: `lab_home`, `hub_url`, `routes` (that keys may use), `default_budget`,
+`workbench` (its address where people sign in there by a password of the lab's), and the new list as `csv`, or as
+`people` and `teams`. The list, the keys and the hand-outs are in LAB_HOME/people.
 
 Prints a JSON object: `changes`, what was done in words, and `table`, lines of text.
 """
@@ -21,7 +23,7 @@ from litellm_hub.people.plan import Found, StrangerError, compare, token
 from litellm_hub.people.register import Register, hand_out, told
 from litellm_hub.people.roster import Member, RosterError, table
 
-VERBS = "block NAME …, unblock NAME …, budget NAME AMOUNT …, end"
+VERBS = "block NAME …, unblock NAME …, budget NAME AMOUNT …, password NAME …, end"
 
 
 def master_key(secrets: Path) -> str:
@@ -45,6 +47,8 @@ def change(register: Register, words: list[str]) -> None:
             register.unblock(*words[1:])
         case ["budget", name, _, *_]:
             register.give(name, " ".join(words[2:]))
+        case ["password", _, *_]:
+            register.forget(*words[1:])
         case ["end"]:
             register.block(*register.people)
         case _:
@@ -86,7 +90,8 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
         return {"changes": [call.says for calls in (plan.teams, *plan.people) for call in calls], "table": []}
     register.save(file)  # before the gateway knows a key: what it knows is never lost
     done = hub.carry_out(plan)
-    done += hand_out(folder, people, register.keys, settings["hub_url"], hub.first_model())
+    model, workbench = hub.first_model(), settings.get("workbench", "")
+    done += hand_out(folder, people, register.keys, settings["hub_url"], model, workbench, register.passwords)
     return {"changes": done, "table": shown(people, register, hub.look() if done else found)}
 
 

@@ -8,11 +8,13 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from litellm_hub.people.roster import Member, RosterError, budget, read
 
 KEY_BYTES = 24
+PASSWORD_BYTES = 9
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Register:
         people: The list's fields by name.
         teams: The teams' fields by name.
         keys: Text of each person's key by name, also of those who left: who comes back has the same one.
+        passwords: What opens each person's first sign-in at the workbench, by name.
         blocked: Names whose keys were closed by hand.
         budgets: Budgets that were given by hand, by name, and what the list said then.
     """
@@ -30,6 +33,7 @@ class Register:
     people: dict[str, dict[str, str]] = field(default_factory=dict)
     teams: dict[str, dict[str, str]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
     budgets: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -64,6 +68,7 @@ class Register:
         people, teams = read(rows, self.teams.values(), default_budget)
         for name in people:
             self.keys.setdefault(name, f"sk-{secrets.token_urlsafe(KEY_BYTES)}")
+            self.passwords.setdefault(name, secrets.token_urlsafe(PASSWORD_BYTES))
         return people, teams
 
     def block(self, *names: str) -> None:
@@ -77,6 +82,15 @@ class Register:
     def unblock(self, *names: str) -> None:
         """Open keys again. Raises RosterError where there is no such person."""
         self.blocked = sorted(set(self.blocked) - set(map(self._known, names)))
+
+    def forget(self, *names: str) -> None:
+        """Give people another first password, which takes the place of the one they chose.
+
+        Raises:
+            RosterError: There is no such person.
+        """
+        for name in map(self._known, names):
+            self.passwords.pop(name, None)
 
     def give(self, name: str, amounts: str) -> None:
         """Give a person another budget than the list does.
@@ -135,11 +149,36 @@ In the lab's notebooks:
     ChatPanel(api_key="{key}")
 """
 
+WORKBENCH_PAGE = """
+Your own notebooks, in the browser:
+
+    address    {workbench}
+    name       {name}
+    password   {password}
+
+The password is for the first visit: you choose one of your own there.
+"""
+
 
 def hand_out(
-    folder: Path, people: Mapping[str, Member], keys: Mapping[str, str], hub_url: str, model: str
+    folder: Path,
+    people: Mapping[str, Member],
+    keys: Mapping[str, str],
+    hub_url: str,
+    model: str,
+    workbench: str = "",
+    passwords: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Write a page for each person, and remove those of people who left.
+
+    Args:
+        folder: Where the pages lie.
+        people: The people by name.
+        keys: Their keys by name.
+        hub_url: The gateway's address.
+        model: Name of a model for the example.
+        workbench: Address of the workbench where people sign in by a password of the lab's; empty where they do not.
+        passwords: What opens each person's first sign-in there, by name.
 
     Returns:
         What was done, in words.
@@ -150,6 +189,8 @@ def hand_out(
         text = PAGE.format(
             name=name, key=keys[name], hub=hub_url, team=person.team, model=model, until=until, budget=told(person)
         )
+        if workbench:
+            text += WORKBENCH_PAGE.format(workbench=workbench, name=name, password=passwords[name])
         if write(folder / f"{name}.md", text):
             done.append(f"write {name}.md")
     for page in sorted(folder.glob("*.md")):

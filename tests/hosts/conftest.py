@@ -1,7 +1,7 @@
 """A host with systemd and the mirror that it reaches; a lab of root's here, which begins on Ollama.
 
 The lab's tests build on each other, in the order of `GROUPS` in `tests/conftest.py`: it answers from Ollama, has
-accounts, gets llama.cpp, moves into containers, and is removed.
+accounts, a workbench for each person, gets llama.cpp, moves into containers, and is removed.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import yaml
 from tests.support.lab import ROOT
 
 # What playbooks and roles name by `tasks_from`; other files are parts of these.
-ENTRY_POINTS = {"main", "install", "run", "stop", "remove", "config", "rights"}
+ENTRY_POINTS = {"main", "install", "run", "stop", "remove", "config", "rights", "accounts"}
 ROLES = sorted((ROOT / "ansible/roles").iterdir())
 
 

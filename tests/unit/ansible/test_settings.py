@@ -136,3 +136,19 @@ def test_a_value_of_a_wrong_type_or_choice_is_named():
     assert timeout.startswith("a_timeout='abc': not of type int")
     assert kind.startswith("b_kind='z': value of b_kind must be one of: x, y")
     assert lab_settings.check_types(specification, {"a_timeout": "5", "other": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "root", "extra", "words"),
+    [
+        ("jupyterlab", False, "", []),
+        ("jupyterhub", True, 'c.JupyterHub.authenticator_class = "generic-oauth"', []),
+        ("jupyterhub", False, "", ["workbench_kind='jupyterhub': only root can", "read each other's keys"]),
+        ("jupyterhub", True, "c.JupyterHub =", ["workbench_hub_extra='c.JupyterHub ='", "no Python", "line 1"]),
+    ],
+)
+def test_a_workbench_for_each_person_needs_root_and_its_extra_lines_are_python(kind, root, extra, words):
+    settings = {"workbench_kind": kind, "workbench_hub_extra": extra}
+    problems = " ".join(lab_settings.check_workbench(settings, root))
+    assert bool(problems) is bool(words)
+    assert all(word in problems for word in words)

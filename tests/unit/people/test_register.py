@@ -48,9 +48,9 @@ def test_a_budget_by_hand_holds_until_the_list_says_another(register):
 
 
 def test_who_is_not_there_is_named(register):
-    for act in (lambda: register.block("zoe"), lambda: register.unblock("zoe"), lambda: register.give("zoe", "1")):
+    for act in (register.block, register.unblock, register.forget, lambda name: register.give(name, "1")):
         with pytest.raises(RosterError, match=r"zoe: nobody on the list has that name\. There are anna, ben"):
-            act()
+            act("zoe")
 
 
 def test_pages_are_written_once_and_removed_with_their_people(register, tmp_path):
@@ -66,3 +66,18 @@ def test_pages_are_written_once_and_removed_with_their_people(register, tmp_path
     assert register.keys["ben"] not in page.read_text()
     del people["ben"]
     assert hand_out(tmp_path, people, register.keys, "http://127.0.0.1:4100", "phi") == ["remove ben.md"]
+
+
+def test_a_page_names_the_workbench_and_another_first_password_after_a_reset(register, tmp_path):
+    people, _ = register.members("1")
+    given = (people, register.keys, "http://127.0.0.1:4100", "phi", "http://127.0.0.1:8888", register.passwords)
+    hand_out(tmp_path, *given)
+    first = register.passwords["anna"]
+    page = (tmp_path / "anna.md").read_text()
+    assert first in page
+    assert "http://127.0.0.1:8888" in page
+    register.forget("anna")
+    register.members("1")
+    assert register.passwords["anna"] != first
+    assert hand_out(tmp_path, *given) == ["write anna.md"]
+    assert first not in (tmp_path / "anna.md").read_text()

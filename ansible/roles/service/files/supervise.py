@@ -1,4 +1,5 @@
-"""What a lab's supervisord is asked for. It runs as the account of the services that are concerned, never as root.
+"""What a lab's supervisord is asked for. It runs as the account of the services that are concerned: as
+root where that is theirs, which is JupyterHub's alone.
 
     supervise.py apply CONF NAME …               run what the configuration says now, and start the services NAME
     supervise.py stop CONF SECONDS               stop it and its services, and what of them a killed one left

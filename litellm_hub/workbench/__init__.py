@@ -1,0 +1,1 @@
+"""A Jupyter server for each person of the class: JupyterHub's configuration, accounts of the host, shared folders."""

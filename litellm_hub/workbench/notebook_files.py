@@ -1,0 +1,1 @@
+../../ansible/module_utils/lab_notebook_files.py
