@@ -13,7 +13,7 @@ from litellm_hub.people.peer import ask
 from litellm_hub.people.plan import Found, Plan
 
 PAGE = 100  # LiteLLM gives no more at once
-THREADS = 4
+THREADS = 8
 TIMEOUT_S = 60.0
 
 
@@ -69,6 +69,10 @@ class Hub:
         done = all_of(plan.teams)
         with ThreadPoolExecutor(THREADS) as pool:
             return done + [says for of_one in pool.map(all_of, plan.people) for says in of_one]
+
+    def block(self, hashed: str) -> None:
+        """Let a key open nothing from now on. Raises as `look` does."""
+        self._ask("POST", "/key/block", {"key": hashed})
 
     def _pages(self, path: str, item: str) -> Iterator[dict[str, Any]]:
         page = pages = 1

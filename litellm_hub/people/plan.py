@@ -158,7 +158,12 @@ def _person(person: Member, key: str, blocked: bool, found: Found, routes: Seque
     if blocked != bool((there or {}).get("blocked")):
         verb = "block" if blocked else "unblock"
         calls.append(Call(f"{verb} {name}", f"/key/{verb}", {"key": hashed}))
-    # The last one: LiteLLM deletes the person's keys of the team that is left, so the key must be in the new one.
+    # The last one: LiteLLM deletes the person's keys of the team that is left, so all must be in the new one.
+    calls += [
+        Call(f"move {key.get('key_alias')}", "/key/update", {"key": other, "team_id": person.team})
+        for other, key in found.keys.items()
+        if other != hashed and key.get("user_id") == name and key.get("team_id") in {*teams} - {person.team}
+    ]
     calls += [
         Call(f"take {name} out of {old}", "/team/member_delete", {"team_id": old, "user_id": name})
         for old in teams

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from litellm_hub.people.plan import token
 from litellm_hub.people.roster import Member, RosterError, budget, read
 
 KEY_BYTES = 24
@@ -23,6 +23,7 @@ class Register:
         people: The list's fields by name.
         teams: The teams' fields by name.
         keys: Text of each person's key by name, also of those who left: who comes back has the same one.
+        former: What LiteLLM knows the keys by that a person had before, by name, the latest last.
         blocked: Names whose keys were closed by hand.
         budgets: Budgets that were given by hand, by name, and what the list said then.
     """
@@ -30,6 +31,7 @@ class Register:
     people: dict[str, dict[str, str]] = field(default_factory=dict)
     teams: dict[str, dict[str, str]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    former: dict[str, list[str]] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
     budgets: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -63,7 +65,7 @@ class Register:
         ]
         people, teams = read(rows, self.teams.values(), default_budget)
         for name in people:
-            self.keys.setdefault(name, f"sk-{secrets.token_urlsafe(KEY_BYTES)}")
+            self.keys.setdefault(name, _new_key())
         return people, teams
 
     def block(self, *names: str) -> None:
@@ -77,6 +79,13 @@ class Register:
     def unblock(self, *names: str) -> None:
         """Open keys again. Raises RosterError where there is no such person."""
         self.blocked = sorted(set(self.blocked) - set(map(self._known, names)))
+
+    def renew(self, *names: str) -> None:
+        """Give new keys in place of those that people have. Raises RosterError where there is no such person."""
+        for name in dict.fromkeys(map(self._known, names)):
+            if name in self.keys:
+                self.former.setdefault(name, []).append(token(self.keys[name]))
+            self.keys[name] = _new_key()
 
     def give(self, name: str, amounts: str) -> None:
         """Give a person another budget than the list does.
@@ -95,6 +104,10 @@ class Register:
         if name not in self.people:
             raise RosterError(f"{name}: nobody on the list has that name. There are {', '.join(self.people) or 'none'}")
         return name
+
+
+def _new_key() -> str:
+    return f"sk-{secrets.token_urlsafe(KEY_BYTES)}"
 
 
 def _text(row: Mapping[str, object]) -> dict[str, str]:
@@ -161,5 +174,7 @@ def hand_out(
 
 def told(person: Member) -> str:
     """A budget in words."""
-    limits: Any = person.limits.get("budget_limits") or ([person.limits] if "max_budget" in person.limits else [])
-    return ", ".join(f"{limit['max_budget']:g} in {limit['budget_duration']}" for limit in limits) or "without limit"
+    return (
+        ", ".join(f"{limit['max_budget']:g} in {limit['budget_duration']}" for limit in person.windows)
+        or "without limit"
+    )

@@ -11,10 +11,12 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 ROLES = ("student", "teacher")
 NAME = re.compile(r"[a-z][a-z0-9._-]{0,30}")
 DURATION = re.compile(r"[1-9][0-9]*(s|m|h|d|w|mo)")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 2_592_000}
 MONTH = "30d"  # of a budget that names no time
 BUDGET = ("max_budget", "budget_duration", "budget_limits")
 COUNTS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
@@ -42,18 +44,23 @@ class Member:
     name: str
     team: str = ""
     role: str = ""
-    limits: Mapping[str, object] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     until: date | None = None
 
+    @property
+    def windows(self) -> list[Mapping[str, Any]]:
+        """`max_budget` and `budget_duration` of each budget, the longest first."""
+        return [self.limits, *reversed(self.limits.get("budget_limits", []))] if "max_budget" in self.limits else []
 
-def budget(text: str) -> dict[str, object]:
+
+def budget(text: str) -> dict[str, Any]:
     """Read a budget: an amount for 30 days, or several amounts with their times, such as `1/1d 5/30d`.
 
     Args:
         text: In the currency of the models' prices.
 
     Returns:
-        What LiteLLM is told: of one amount `max_budget` and `budget_duration`, of several `budget_limits`.
+        What LiteLLM is told: `max_budget` and `budget_duration` of the longest time, `budget_limits` of shorter ones.
 
     Raises:
         ValueError: It is none.
@@ -66,8 +73,11 @@ def budget(text: str) -> dict[str, object]:
         if not (math.isfinite(value) and value >= 0 and DURATION.fullmatch(time)) or time in windows:
             raise ValueError(part)
         windows[time] = value
-    limits = [{"budget_duration": time, "max_budget": value} for time, value in sorted(windows.items())]
-    return {"budget_limits": limits} if len(limits) > 1 else dict(limits[0]) if limits else {}
+    order = sorted(windows, key=lambda time: int(time.rstrip("smhdwo")) * SECONDS[time.lstrip("0123456789")])
+    limits: list[dict[str, Any]] = [{"budget_duration": time, "max_budget": windows[time]} for time in order]
+    if len(limits) < 2:
+        return limits[0] if limits else {}
+    return limits[-1] | {"budget_limits": limits[:-1]}
 
 
 def account(text: str) -> str:
@@ -175,7 +185,7 @@ def _until(cells: Mapping[str, str]) -> date | None:
 
 
 def _member(cells: Mapping[str, str], default_budget: str) -> Member:
-    limits: dict[str, object] = {name: int(cells[name]) for name in COUNTS if cells.get(name)}
+    limits: dict[str, Any] = {name: int(cells[name]) for name in COUNTS if cells.get(name)}
     limits |= budget(cells.get("budget") or default_budget)
     if cells.get("models"):
         limits["models"] = sorted(filter(None, re.split(r"[\s,;]+", cells["models"])))

@@ -137,6 +137,21 @@ def test_a_new_key_closes_the_one_before():
     assert bring(hub, rows, keys={"anna": "sk-other"}) == ["make anna's key", "block anna"]
 
 
+def test_who_moves_takes_closed_keys_along_so_that_litellm_deletes_none():
+    hub = LiteLLM()
+    rows = [{"name": "anna", "team": "a"}]
+    bring(hub, rows)
+    bring(hub, rows, keys={"anna": "sk-other"})
+    assert bring(hub, [{"name": "anna", "team": "b"}], keys={"anna": "sk-other"}) == [
+        "make team b",
+        "move anna to b",
+        "change anna's key: team_id",
+        "move anna",
+        "take anna out of a",
+    ]
+    assert [key["blocked"] for key in hub.keys.values()] == [True, None]
+
+
 @pytest.mark.parametrize("kind", ["team", "user"])
 def test_what_others_made_is_not_touched(kind):
     hub = LiteLLM()

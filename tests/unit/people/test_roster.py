@@ -16,10 +16,11 @@ def test_a_list_is_read_as_a_spreadsheet_writes_it():
     people, teams = read(table(LIST), default_budget="2/7d")
     assert list(people) == ["anna", "ben", "carla"]
     assert people["anna"].until == date(2027, 1, 31)
-    assert people["anna"].limits["budget_limits"] == [
-        {"budget_duration": "1d", "max_budget": 1.0},
-        {"budget_duration": "30d", "max_budget": 5.0},
-    ]
+    assert people["anna"].limits == {
+        "max_budget": 5.0,
+        "budget_duration": "30d",
+        "budget_limits": [{"budget_duration": "1d", "max_budget": 1.0}],
+    }
     assert people["ben"].limits == {"max_budget": 3.0, "budget_duration": "30d"}
     assert people["carla"].limits == {"max_budget": 2.0, "budget_duration": "7d"}
     assert people["carla"].role == "teacher"
@@ -69,6 +70,14 @@ def test_two_people_need_two_names():
 def test_an_empty_list_is_refused():
     with pytest.raises(RosterError, match="empty"):
         table("\n")
+
+
+def test_the_longest_time_is_the_budget_that_panel_and_dashboard_show():
+    assert budget("5/1mo 1/12h 3/2w") == {
+        "max_budget": 5.0,
+        "budget_duration": "1mo",
+        "budget_limits": [{"budget_duration": "12h", "max_budget": 1.0}, {"budget_duration": "2w", "max_budget": 3.0}],
+    }
 
 
 @pytest.mark.parametrize("text", ["nan", "-1", "5/soon", "1/1d 2/1d", "inf"])
