@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from litellm_hub.people.plan import token
-from litellm_hub.people.roster import Member, RosterError, budget, read
+from litellm_hub.people.roster import BUDGET_REMEDY, Member, RosterError, budget, read
 
 KEY_BYTES = 24
 
@@ -96,7 +96,7 @@ class Register:
         try:
             budget(amounts)
         except ValueError:
-            raise RosterError(f"budget={amounts}: use an amount for 30 days, such as 5, or 1/1d 5/30d") from None
+            raise RosterError(f"budget={amounts}: {BUDGET_REMEDY}") from None
         listed = self.people[self._known(name)].get("budget", "")
         self.budgets[name] = {"given": amounts, "listed": listed}
 
