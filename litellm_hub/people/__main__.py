@@ -90,7 +90,7 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
     done = [f"give {name} a new key" for name in new_keys]
     if check:
         plan = _compared(people, teams, register, found, settings["routes"])
-        return {"changes": done + [call.says for calls in (plan.teams, *plan.people) for call in calls], "table": []}
+        return {"changes": done + [call.says for step in plan for chain in step for call in chain], "table": []}
     register.save(file)  # before the gateway knows a key: what it knows is never lost
     spending = Spending(settings["database"], passwords["POSTGRES_PASSWORD"])
     for name, old in new_keys.items():

@@ -150,6 +150,7 @@ def test_what_changes_for_some_cuts_nobody_elses_stream(classroom: Class) -> Non
     rows = [f"p{number:02},{'ab'[number % 2]},5" for number in range(30)]
     made = classroom.bring(rows)
     assert len([says for says in made if says.startswith("make")]) == 2 + 2 * 30
+    assert len([says for says in made if says.startswith("put")]) == 4
     assert classroom.bring(rows) == []
     dearer = [row.replace(",5", ",6") for row in rows[20:25]]
     changed = [*rows[:20], *dearer, rows[25].replace(",b", ",a"), *rows[26:28]]
@@ -160,7 +161,7 @@ def test_what_changes_for_some_cuts_nobody_elses_stream(classroom: Class) -> Non
         assert sorted(says for says in classroom.bring(changed) if not says.startswith("write")) == sorted(
             [
                 *(f"change p{number}'s key: max_budget" for number in range(20, 25)),
-                *("move p25 to a", "change p25's key: team_id", "take p25 out of b"),
+                *("put p25 into a", "change p25's key: team_id", "take p25 out of b"),
                 *("block p28", "block p29", "remove p28.md", "remove p29.md"),
             ]
         )
