@@ -1,11 +1,12 @@
 """`python -m litellm_hub.people [DO …]`: make the gateway's users and keys those of the lab's list; print a table.
 
-DO is one of: `block NAME …`, `unblock NAME …`, `budget NAME AMOUNT …`, `password NAME …` (another first one), `end`.
-`--check` changes nothing.
+DO is one of: `block NAME …`, `unblock NAME …`, `key NAME …` (a new one), `budget NAME AMOUNT …`,
+`password NAME …` (another first one), `end`. `--check` changes nothing.
 
-Reads a JSON object from its input: `lab_home`, `hub_url`, `routes` (that keys may use), `default_budget`,
-`workbench` (its address where people sign in there by a password of the lab's), and the new list as `csv`, or as
-`people` and `teams`. The list, the keys and the hand-outs are in LAB_HOME/people.
+Reads a JSON object from its input: `lab_home`, `hub_url`, `database` (its address with its owner's name), `routes`
+(that keys may use), `default_budget`, `workbench` (its address where people sign in there by a password of the lab's),
+and the new list as `csv`, or as `people` and `teams`. The list, the keys, the hand-outs and the table as CSV are in
+LAB_HOME/people.
 
 Prints a JSON object: `changes`, what was done in words, and `table`, lines of text.
 """
@@ -14,22 +15,27 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg2
+
 from litellm_hub.people.hub import Hub, HubError
-from litellm_hub.people.plan import Found, StrangerError, compare, token
-from litellm_hub.people.register import Register, hand_out, told
+from litellm_hub.people.overview import lines, overview, sheet
+from litellm_hub.people.plan import Found, Plan, StrangerError, compare, token
+from litellm_hub.people.printed import print_all
+from litellm_hub.people.register import Register, hand_out, write
 from litellm_hub.people.roster import Member, RosterError, table
+from litellm_hub.people.spending import Spending
 
-VERBS = "block NAME …, unblock NAME …, budget NAME AMOUNT …, password NAME …, end"
+VERBS = "block NAME …, unblock NAME …, key NAME …, budget NAME AMOUNT …, password NAME …, end"
 
 
-def master_key(secrets: Path) -> str:
-    """The master key, which the services' account may read."""
-    values = dict(line.split("=", 1) for line in secrets.read_text().splitlines() if "=" in line)
-    return values["LITELLM_MASTER_KEY"]
+def secrets(file: Path) -> dict[str, str]:
+    """The lab's secrets, which the services' account may read."""
+    return dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
 
 
 def change(register: Register, words: list[str]) -> None:
@@ -45,6 +51,8 @@ def change(register: Register, words: list[str]) -> None:
             register.block(*words[1:])
         case ["unblock", _, *_]:
             register.unblock(*words[1:])
+        case ["key", _, *_]:
+            register.renew(*words[1:])
         case ["budget", name, _, *_]:
             register.give(name, " ".join(words[2:]))
         case ["password", _, *_]:
@@ -55,23 +63,18 @@ def change(register: Register, words: list[str]) -> None:
             raise RosterError(f"{' '.join(words)}: there is no such command. There are {VERBS}")
 
 
-def shown(people: dict[str, Member], register: Register, found: Found) -> list[str]:
-    """The teacher's table, a line for each person."""
-    lines = [("NAME", "TEAM", "ROLE", "BUDGET", "SPENT", "LAST USE", "")]
-    for name, person in sorted(people.items(), key=lambda item: (item[1].team, item[0])):
-        key = found.keys.get(token(register.keys[name]), {})
-        used = str(key.get("last_active") or "never")[:16].replace("T", " ")
-        state = "blocked" if name in register.blocked else ""
-        lines.append((name, person.team, person.role, told(person), f"{key.get('spend') or 0:.3g}", used, state))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+def renewals(names: Iterable[str], register: Register, found: Found) -> dict[str, str]:
+    """Who waits for the new key: by name, what LiteLLM knows the key by that it takes the place of."""
+    waiting = [name for name in names if token(register.keys[name]) not in found.keys]
+    there = {name: [old for old in register.former.get(name, []) if old in found.keys] for name in waiting}
+    return {name: olds[-1] for name, olds in there.items() if olds}
 
 
 def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, Any]:
     """Take a list or a command over, and bring the gateway to it.
 
     Raises:
-        RosterError, StrangerError, HubError, OSError: It cannot be done; the message says why.
+        RosterError, StrangerError, HubError, OSError, psycopg2.Error: It cannot be done; the message says why.
     """
     home = Path(settings["lab_home"])
     folder = home / "people"
@@ -83,16 +86,35 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
         register.take(settings["people"], settings.get("teams") or [])
     change(register, words)
     people, teams = register.members(settings["default_budget"])
-    hub = Hub(settings["hub_url"], master_key(home / "secrets.env"))
+    passwords = secrets(home / "secrets.env")
+    hub = Hub(settings["hub_url"], passwords["LITELLM_MASTER_KEY"])
     found = hub.look()
-    plan = compare(people, teams, register.keys, register.blocked, found, settings["routes"], datetime.now(UTC))
+    new_keys = renewals(people, register, found)
+    done = [f"give {name} a new key" for name in new_keys]
     if check:
-        return {"changes": [call.says for calls in (plan.teams, *plan.people) for call in calls], "table": []}
+        plan = _compared(people, teams, register, found, settings["routes"])
+        return {"changes": done + [call.says for step in plan for chain in step for call in chain], "table": []}
     register.save(file)  # before the gateway knows a key: what it knows is never lost
-    done = hub.carry_out(plan)
+    spending = Spending(settings["database"], passwords["POSTGRES_PASSWORD"])
+    for name, old in new_keys.items():
+        hub.block(old)
+        spending.copy(old, register.keys[name])
+    if new_keys:
+        found = hub.look()
+    done += hub.carry_out(_compared(people, teams, register, found, settings["routes"]))
+    spending.carry({token(register.keys[name]): old for name, old in register.former.items() if name in people})
     model, workbench = hub.first_model(), settings.get("workbench", "")
     done += hand_out(folder, people, register.keys, settings["hub_url"], model, workbench, register.passwords)
-    return {"changes": done, "table": shown(people, register, hub.look() if done else found)}
+    done += print_all(folder, [name for name in people if name not in register.blocked])
+    rows = overview(people, register.keys, register.blocked, hub.look() if done else found, spending.windows())
+    write(folder / "overview.csv", sheet(rows))
+    return {"changes": done, "table": lines(rows)}
+
+
+def _compared(
+    people: dict[str, Member], teams: dict[str, Member], register: Register, found: Found, routes: list[str]
+) -> Plan:
+    return compare(people, teams, register.keys, register.blocked, found, routes, datetime.now(UTC))
 
 
 def main() -> None:
@@ -100,8 +122,8 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--check"]
     try:
         print(json.dumps(run(json.load(sys.stdin), words, "--check" in sys.argv)))
-    except (RosterError, StrangerError, HubError, OSError) as error:
-        sys.exit(str(error))
+    except (RosterError, StrangerError, HubError, OSError, psycopg2.Error) as error:
+        sys.exit(str(error).strip())
 
 
 if __name__ == "__main__":

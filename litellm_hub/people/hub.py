@@ -5,15 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from litellm_hub.people.peer import ask
-from litellm_hub.people.plan import Found, Plan
+from litellm_hub.people.plan import Call, Found, Plan
 
 PAGE = 100  # LiteLLM gives no more at once
-THREADS = 4
+THREADS = 8
 TIMEOUT_S = 60.0
 
 
@@ -61,14 +61,17 @@ class Hub:
             OSError: It does not answer, or another account does.
         """
 
-        def all_of(calls: Any) -> list[str]:
+        def all_of(calls: Sequence[Call]) -> list[str]:
             for call in calls:
                 self._ask("POST", call.path, call.body)
             return [call.says for call in calls]
 
-        done = all_of(plan.teams)
         with ThreadPoolExecutor(THREADS) as pool:
-            return done + [says for of_one in pool.map(all_of, plan.people) for says in of_one]
+            return [says for step in plan for done in pool.map(all_of, step) for says in done]
+
+    def block(self, hashed: str) -> None:
+        """Let a key open nothing from now on. Raises as `look` does."""
+        self._ask("POST", "/key/block", {"key": hashed})
 
     def _pages(self, path: str, item: str) -> Iterator[dict[str, Any]]:
         page = pages = 1

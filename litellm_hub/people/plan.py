@@ -13,6 +13,7 @@ from litellm_hub.people.roster import BUDGET, COUNTS, Member
 MARK = "genailabs-people"  # in the metadata of what the list has made; nothing else is touched
 ROLE = "internal_user_viewer"  # may read its own and make nothing, no further key either
 FOR_EVER = "-1"
+AT_ONCE = 10
 DAY = timedelta(days=1)
 
 
@@ -40,12 +41,8 @@ class Found:
     keys: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Calls in their order: the teams' one after the other, then each person's, which do not depend on others'."""
-
-    teams: Sequence[Call]
-    people: Sequence[Sequence[Call]]
+Plan = Sequence[Sequence[Sequence[Call]]]
+"""Steps in their order; of a step's chains of calls none depends on another, so they may be made at the same time."""
 
 
 class StrangerError(Exception):
@@ -89,15 +86,21 @@ def compare(
                 f"LiteLLM has a {kind} {', '.join(strangers)} that this list did not make: use another name"
             )
     closed = set(blocked)
-    calls = [_team(team, found.teams.get(name)) for name, team in teams.items()]
-    each = [_person(person, keys[name], name in closed, found, routes, now) for name, person in people.items()]
     current = {token(keys[name]) for name in people}
-    each += [
-        [Call(f"block {key.get('key_alias')}", "/key/block", {"key": hashed})]
+    left = [
+        Call(f"block {key.get('key_alias')}", "/key/block", {"key": hashed})
         for hashed, key in found.keys.items()
         if _ours(key) and hashed not in current and not key.get("blocked")
     ]
-    return Plan([call for call in calls if call], [of_one for of_one in each if of_one])
+    of_people = [_key(person, keys[name], name in closed, found, routes, now) for name, person in people.items()]
+    steps = [
+        [[call for name, team in teams.items() if (call := _team(team, found.teams.get(name)))]],
+        [[_user(person)] for name, person in people.items() if name not in found.users],
+        [_joining(people, found)],
+        [*of_people, *([call] for call in left)],
+        [_leaving(people, found)],
+    ]
+    return [chains for step in steps if (chains := [chain for chain in step if chain])]
 
 
 def _ours(thing: Mapping[str, Any]) -> bool:
@@ -116,25 +119,51 @@ def _team(team: Member, there: Mapping[str, Any] | None) -> Call | None:
     )
 
 
-def _person(person: Member, key: str, blocked: bool, found: Found, routes: Sequence[str], now: datetime) -> list[Call]:
-    name, calls = person.name, []
-    metadata = {"managed_by": MARK, "role": person.role}
-    user = found.users.get(name)
-    teams = list((user or {}).get("teams") or [])
-    if user is None:
-        body = {"user_id": name, "user_alias": name, "user_role": ROLE, "auto_create_key": False}
-        calls.append(
-            Call(
-                f"make {name}",
-                "/user/new",
-                {**body, "teams": [person.team], "send_invite_email": False, "metadata": metadata},
-            )
+def _metadata(person: Member) -> dict[str, str]:
+    return {"managed_by": MARK, "role": person.role}
+
+
+def _user(person: Member) -> Call:
+    body = {"user_id": person.name, "user_alias": person.name, "user_role": ROLE, "auto_create_key": False}
+    return Call(f"make {person.name}", "/user/new", {**body, "send_invite_email": False, "metadata": _metadata(person)})
+
+
+def _teams(name: str, found: Found) -> Sequence[str]:
+    return (found.users.get(name) or {}).get("teams") or ()
+
+
+def _joining(people: Mapping[str, Member], found: Found) -> list[Call]:
+    """One after the other, and not all of a team at once: LiteLLM locks the team, and gives up after some seconds."""
+    of_team: dict[str, list[str]] = {}
+    for name, person in people.items():
+        if person.team not in _teams(name, found):
+            of_team.setdefault(person.team, []).append(name)
+    return [
+        Call(
+            f"put {', '.join(names[first : first + AT_ONCE])} into {team}",
+            "/team/member_add",
+            {
+                "team_id": team,
+                "member": [{"user_id": name, "role": "user"} for name in names[first : first + AT_ONCE]],
+            },
         )
-    elif person.team not in teams:
-        member = {"user_id": name, "role": "user"}
-        calls.append(
-            Call(f"move {name} to {person.team}", "/team/member_add", {"team_id": person.team, "member": member})
-        )
+        for team, names in of_team.items()
+        for first in range(0, len(names), AT_ONCE)
+    ]
+
+
+def _leaving(people: Mapping[str, Member], found: Found) -> list[Call]:
+    """The last ones: LiteLLM deletes a person's keys of the team that is left, so all must be in the new one."""
+    return [
+        Call(f"take {name} out of {old}", "/team/member_delete", {"team_id": old, "user_id": name})
+        for name, person in people.items()
+        for old in _teams(name, found)
+        if old != person.team and old in found.teams and _ours(found.teams[old])
+    ]
+
+
+def _key(person: Member, key: str, blocked: bool, found: Found, routes: Sequence[str], now: datetime) -> list[Call]:
+    name, metadata, calls = person.name, _metadata(person), []
     hashed = token(key)
     there = found.keys.get(hashed)
     if there is None:
@@ -158,13 +187,12 @@ def _person(person: Member, key: str, blocked: bool, found: Found, routes: Seque
     if blocked != bool((there or {}).get("blocked")):
         verb = "block" if blocked else "unblock"
         calls.append(Call(f"{verb} {name}", f"/key/{verb}", {"key": hashed}))
-    # The last one: LiteLLM deletes the person's keys of the team that is left, so the key must be in the new one.
-    calls += [
-        Call(f"take {name} out of {old}", "/team/member_delete", {"team_id": old, "user_id": name})
-        for old in teams
-        if old != person.team and old in found.teams and _ours(found.teams[old])
+    left = {*_teams(name, found)} - {person.team}
+    return calls + [
+        Call(f"move {key.get('key_alias')}", "/key/update", {"key": other, "team_id": person.team})
+        for other, key in found.keys.items()
+        if other != hashed and key.get("user_id") == name and key.get("team_id") in left
     ]
-    return calls
 
 
 def _difference(wanted: Mapping[str, Any], there: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from litellm_hub.people.roster import Member, RosterError, budget, read
+from litellm_hub.people.plan import token
+from litellm_hub.people.roster import BUDGET_REMEDY, Member, RosterError, budget, read
 
 KEY_BYTES = 24
 PASSWORD_BYTES = 9
@@ -26,6 +26,7 @@ class Register:
         teams: The teams' fields by name.
         keys: Text of each person's key by name, also of those who left: who comes back has the same one.
         passwords: What opens each person's first sign-in at the workbench, by name.
+        former: What LiteLLM knows the keys by that a person had before, by name, the latest last.
         blocked: Names whose keys were closed by hand.
         budgets: Budgets that were given by hand, by name, and what the list said then.
     """
@@ -34,6 +35,7 @@ class Register:
     teams: dict[str, dict[str, str]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
+    former: dict[str, list[str]] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
     budgets: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ class Register:
         ]
         people, teams = read(rows, self.teams.values(), default_budget)
         for name in people:
-            self.keys.setdefault(name, f"sk-{secrets.token_urlsafe(KEY_BYTES)}")
+            self.keys.setdefault(name, _new_key())
             self.passwords.setdefault(name, secrets.token_urlsafe(PASSWORD_BYTES))
         return people, teams
 
@@ -92,6 +94,13 @@ class Register:
         for name in map(self._known, names):
             self.passwords.pop(name, None)
 
+    def renew(self, *names: str) -> None:
+        """Give new keys in place of those that people have. Raises RosterError where there is no such person."""
+        for name in dict.fromkeys(map(self._known, names)):
+            if name in self.keys:
+                self.former.setdefault(name, []).append(token(self.keys[name]))
+            self.keys[name] = _new_key()
+
     def give(self, name: str, amounts: str) -> None:
         """Give a person another budget than the list does.
 
@@ -101,7 +110,7 @@ class Register:
         try:
             budget(amounts)
         except ValueError:
-            raise RosterError(f"budget={amounts}: use an amount for 30 days, such as 5, or 1/1d 5/30d") from None
+            raise RosterError(f"budget={amounts}: {BUDGET_REMEDY}") from None
         listed = self.people[self._known(name)].get("budget", "")
         self.budgets[name] = {"given": amounts, "listed": listed}
 
@@ -109,6 +118,10 @@ class Register:
         if name not in self.people:
             raise RosterError(f"{name}: nobody on the list has that name. There are {', '.join(self.people) or 'none'}")
         return name
+
+
+def _new_key() -> str:
+    return f"sk-{secrets.token_urlsafe(KEY_BYTES)}"
 
 
 def _text(row: Mapping[str, object]) -> dict[str, str]:
@@ -202,5 +215,7 @@ def hand_out(
 
 def told(person: Member) -> str:
     """A budget in words."""
-    limits: Any = person.limits.get("budget_limits") or ([person.limits] if "max_budget" in person.limits else [])
-    return ", ".join(f"{limit['max_budget']:g} in {limit['budget_duration']}" for limit in limits) or "without limit"
+    return (
+        ", ".join(f"{limit['max_budget']:g} in {limit['budget_duration']}" for limit in person.windows)
+        or "without limit"
+    )

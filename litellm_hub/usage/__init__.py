@@ -19,7 +19,7 @@ from litellm_hub.usage.errors import (
 )
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
 from litellm_hub.usage.freshness import Freshness, freshness
-from litellm_hub.usage.people import Person, budgets, error_taxonomy, people, sessions
+from litellm_hub.usage.people import Person, budgets, error_taxonomy, keys, people, sessions
 from litellm_hub.usage.spans import Grain
 from litellm_hub.usage.speed import (
     SpeedDimension,
@@ -56,6 +56,7 @@ __all__ = [
     "error_taxonomy",
     "freshness",
     "hour_of_week",
+    "keys",
     "latency",
     "overall_tokens_per_second",
     "people",

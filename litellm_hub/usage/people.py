@@ -14,7 +14,7 @@ from litellm_hub.usage.connection import reading
 from litellm_hub.usage.filters import EVERYTHING, UsageFilter
 from litellm_hub.usage.frames import frame_of, read, valid_zone
 from litellm_hub.usage.grouping import checked, gathered
-from litellm_hub.usage.rollup import BUDGETS
+from litellm_hub.usage.rollup import BUDGETS, KEYS
 from litellm_hub.usage.sampling import newest
 from litellm_hub.usage.tiers import COUNTS, TOKENS
 
@@ -173,3 +173,27 @@ def budgets(engine: Engine, *, days: int = 7, now: datetime | None = None) -> pd
     until_reset = (frame["reset_at"] - pd.Timestamp(moment).tz_convert("UTC")).dt.total_seconds() / 86_400
     frame["lasts"] = (left > 0) & (frame["days_left"].isna() | (frame["days_left"] >= until_reset))
     return frame.drop(columns="key_id").sort_values("days_left", ignore_index=True)
+
+
+def keys(engine: Engine, *, tz: str = "UTC") -> pd.DataFrame:
+    """List the keys with what is left of their budgets.
+
+    Args:
+        engine: What `connect` returned.
+        tz: Time zone of `last_active` and `reset_at`.
+
+    Returns:
+        One row per budget of a key, and one for a key that has none, by team and user: `key_alias`, `user`, `team`
+        (str), `blocked` (bool), `last_active` (datetime64[us, tz]), `spend` (float64, US dollars since the last reset,
+        as the gateway counts it), `max_budget` (float64, US dollars; missing without a budget), `budget_duration` (str,
+        such as "30d"), `reset_at` (datetime64[us, tz]), `left` (float64, US dollars).
+
+    Raises:
+        ValueError: `tz` is no time zone.
+    """
+    named = (*(KEYS.c[name] for name in ("key_id", "key_alias")), KEYS.c.user_id.label("user"))
+    others = [column for column in KEYS.c if column.name not in ("key_id", "key_alias", "user_id")]
+    order = (KEYS.c.team, KEYS.c.user_id, KEYS.c.key_alias, KEYS.c.key_id, KEYS.c.max_budget.desc())
+    frame = read(engine, select(*named, *others).order_by(*order), valid_zone(tz))
+    frame["left"] = (frame["max_budget"] - frame["spend"]).clip(lower=0)
+    return frame.drop(columns="key_id")

@@ -106,3 +106,13 @@ BUDGETS = _table(
     Column("budget_duration", _Text),
     Column("reset_at", _INSTANT),
 )
+KEYS = _table(
+    "keys",
+    *(Column(name, _Text) for name in ("key_id", "key_alias", "user_id", "team")),
+    Column("blocked", Boolean),
+    Column("last_active", _INSTANT),
+    Column("spend", Double),
+    Column("max_budget", Double),
+    Column("budget_duration", _Text),
+    Column("reset_at", _INSTANT),
+)

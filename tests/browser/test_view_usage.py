@@ -112,3 +112,22 @@ def test_a_line_lies_on_the_time_axis_that_was_chosen(view: PretendedView) -> No
     places = points.evaluate_all("all => all.map((each) => Number(/[-0-9.]+/.exec(each.getAttribute('transform'))))")
     assert len(places) == len(hours)
     assert places == sorted(set(places))
+
+
+def test_keys_show_what_is_left_of_each_budget(view: PretendedView) -> None:
+    anna = {"user": "anna", "team": "class-a", "key_alias": "anna", "blocked": False, "last_active": "2026-05-19 10:00"}
+    ben = {"user": "ben", "team": "class-a", "key_alias": "ben", "blocked": True, "last_active": None}
+    budget = {"left": 4.5, "max_budget": 5.0, "budget_duration": "30d", "reset_at": "2026-06-01 00:00"}
+    shorter = {"left": 0.0, "max_budget": 1.0, "budget_duration": "1d", "reset_at": "2026-05-21 00:00"}
+    none = dict.fromkeys(budget)
+    shown(view, keys=[anna | budget, anna | shorter, ben | none])
+    rows = view.page.locator(".lab-usage-keys tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(0).locator("td")).to_have_text(
+        ["anna", "class-a", "anna", "open", "$4.50", "$5.00", "30d", "2026-06-01 00:00", "2026-05-19 10:00"]
+    )
+    expect(rows.nth(1).locator("td")).to_have_text(["", "", "", "", "$0.00", "$1.00", "1d", "2026-05-21 00:00", ""])
+    expect(view.page.locator(".lab-usage-closed")).to_have_text(["$0.00", "blocked"])
+    expect(rows.nth(2).locator("td")).to_have_text(["ben", "class-a", "ben", "blocked", "", "none", "", "", "never"])
+    shown(view, keys=[])
+    expect(view.page.locator(".lab-usage-keys")).to_be_hidden()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -210,6 +211,35 @@ def test_budgets_burn_down_at_the_pace_of_the_last_days(empty: Database) -> None
     engine.dispose()
 
 
+def test_keys_say_what_is_left_of_each_budget(empty: Database) -> None:
+    shorter = [
+        {"budget_duration": time, "max_budget": amount, "reset_at": "2026-05-12T00:00:00+00:00"}
+        for time, amount in (("1d", 1), ("12h", 0.5))
+    ]
+    insert = f"""
+        INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, user_id, spend, max_budget, budget_duration,
+            budget_reset_at, budget_limits, blocked, last_active) VALUES
+            (encode(sha256('a'), 'hex'), 'busy', 'ada', 4, 10, '30d', '2026-06-01', '{json.dumps(shorter)}', NULL,
+            '2026-05-11 9:00'),
+            (encode(sha256('b'), 'hex'), 'closed', 'bob', 0, NULL, NULL, NULL, 'null', true, NULL);
+        INSERT INTO "LiteLLM_BudgetWindowSpend"
+            (entity_type, entity_id, window_duration, window_start, spend, updated_at) VALUES
+            ('key', encode(sha256('a'), 'hex'), '1d', '2026-05-11', 0.25, now()),
+            ('key', encode(sha256('a'), 'hex'), '12h', '2026-05-11', 0.25, now())"""
+    engine = usage.connect(empty.reader)
+    with changed(empty, insert):
+        found = usage.keys(engine, tz="Europe/Berlin")
+        assert found["key_alias"].tolist() == ["busy", "busy", "busy", "closed"]
+        assert found["budget_duration"].tolist()[:3] == ["30d", "1d", "12h"]
+        assert found["left"].tolist()[:3] == [6, 0.75, 0.5], "what was spent before the window began is none of it"
+        assert found["blocked"].tolist() == [False, False, False, True]
+        assert found["reset_at"][0] == pd.Timestamp("2026-06-01 02:00", tz="Europe/Berlin")
+        assert found["last_active"][0] == pd.Timestamp("2026-05-11 11:00", tz="Europe/Berlin")
+        assert pd.isna(found["max_budget"][3])
+        assert pd.isna(found["last_active"][3])
+    engine.dispose()
+
+
 def test_the_self_test_counts_only_when_asked_for(log: Engine) -> None:
     everything = usage.UsageFilter(include_smoke=True)
     for report in (usage.totals, usage.people, usage.volume):
@@ -322,7 +352,7 @@ def test_a_roll_up_of_before_learns_how_fast_answers_came(scratch_postgres: Any)
     owner, reader = (superuser.replace("//postgres@", f"//{name}@") for name in ("litellm", "lab_reader"))
     folder = ROOT / "litellm_hub/gateway/migrations"
     *before, last = sorted(folder.glob("*.sql"))
-    assert last.name == "0004_generation_speed.sql"
+    assert last.name == "0006_keys.sql"
     tables = ROOT / "litellm_hub/usage/demo/litellm_tables.sql"
     scratch_postgres.psql(owner, "--single-transaction", *(f"--file={file}" for file in (tables, *before)))
     engine = create_engine(owner.replace("postgresql:", "postgresql+psycopg2:"), poolclass=NullPool)

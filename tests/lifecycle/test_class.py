@@ -56,7 +56,7 @@ def test_a_class_has_keys_that_work_until_the_teacher_or_the_list_ends_them(lab:
     assert changes(teach(lab, class_do="block ben")) == 1
     names.write_text(LIST.replace("anna,class-a", "anna,class-b").replace("carla,class-b,teacher,3\n", ""))
     changed = teach(lab, class_names=str(names))
-    for part in ("move anna to class-b", "block carla"):
+    for part in ("put anna into class-b", "block carla"):
         assert part in changed.stdout
     assert "ben" in changed.stdout
     assert [status(lab, key) for key in (anna, ben, carla)] == [200, 401, 401]

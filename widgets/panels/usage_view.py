@@ -127,7 +127,8 @@ def view(engine: Engine, choice: Choice, now: datetime) -> dict[str, Any]:
 
     Returns:
         `tiles` (list), `charts` (Vega-Lite specifications or texts, by place), `options` (names to choose from),
-        `grain`, `empty` (whether the log has no request at all that the reader could choose), `freshness`.
+        `grain`, `keys` (each with its budgets), `empty` (whether the log has no request at all that the reader could
+        choose), `freshness`.
     """
     where = choice.where(now)
     options = _options(engine, where)
@@ -137,6 +138,7 @@ def view(engine: Engine, choice: Choice, now: datetime) -> dict[str, Any]:
         "charts": _charts(engine, choice, where, grain),
         "options": options,
         "grain": grain,
+        "keys": keys(engine, choice),
         "empty": not options["model"] and bool(usage.totals(engine, by=())["requests"].sum() == 0),
         "freshness": usage.freshness(engine).state,
     }
@@ -167,6 +169,17 @@ def rows(
     shown["cache_hit"] = page["cache_hit"]
     records = [{str(name): _plain(value) for name, value in row.items()} for row in shown.to_dict("records")]
     return records, usage.cursor(page) if len(page) == PAGE else None
+
+
+def keys(engine: Engine, choice: Choice) -> list[dict[str, Any]]:
+    """List the keys that the reader has chosen by user, team or alias, and what is left of each one's budgets."""
+    frame = usage.keys(engine, tz=choice.zone)
+    for name in ("user", "team", "key_alias"):
+        if chosen := getattr(choice, name):
+            frame = frame[frame[name] == chosen]
+    for name in ("last_active", "reset_at"):
+        frame[name] = frame[name].dt.strftime("%Y-%m-%d %H:%M")
+    return [{str(name): _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def tiles(engine: Engine, where: usage.UsageFilter) -> list[dict[str, Any]]:

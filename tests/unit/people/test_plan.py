@@ -33,10 +33,11 @@ class LiteLLM:
             case "/team/update":
                 self.teams[body["team_id"]] |= body
             case "/user/new":
-                assert set(body["teams"]) <= self.teams.keys()
-                self.users[body["user_id"]] = body
+                self.users[body["user_id"]] = {"teams": [], **body}
             case "/team/member_add":
-                self.users[body["member"]["user_id"]]["teams"].append(body["team_id"])
+                assert body["team_id"] in self.teams
+                for member in body["member"]:
+                    self.users[member["user_id"]]["teams"].append(body["team_id"])
             case "/team/member_delete":
                 self.users[body["user_id"]]["teams"].remove(body["team_id"])
                 of_both = [
@@ -68,7 +69,7 @@ class LiteLLM:
 def bring(hub: LiteLLM, rows: list[dict], blocked=(), keys=KEYS, now=NOW) -> list[str]:
     people, teams = read(rows)
     plan = compare(people, teams, keys, blocked, hub.found(), ROUTES, now)
-    calls = [*plan.teams, *(call for of_one in plan.people for call in of_one)]
+    calls = [call for step in plan for chain in step for call in chain]
     for call in calls:
         hub.do(call.path, dict(call.body))
     return [call.says for call in calls]
@@ -108,17 +109,25 @@ def test_after_any_change_of_the_list_everything_is_as_it_says_and_nothing_is_le
 def test_exactly_what_was_changed_is_changed():
     hub = LiteLLM()
     rows = [{"name": name, "team": "a", "budget": "5"} for name in NAMES]
-    assert len(bring(hub, rows)) == 7
+    assert len(bring(hub, rows)) == 8
     rows[0]["budget"] = "6"
     rows[1]["team"] = "b"
     assert bring(hub, rows[:2]) == [
         "make team b",
+        "put ben into b",
         "change anna's key: max_budget",
-        "move ben to b",
         "change ben's key: team_id",
-        "take ben out of a",
         "block carla",
+        "take ben out of a",
     ]
+
+
+def test_what_may_be_done_at_once_does_not_depend_on_each_other_and_a_team_is_not_asked_twice_at_once():
+    people, teams = read([{"name": f"p{number}", "team": "ab"[number % 2]} for number in range(50)])
+    keys = {name: f"sk-{name}" for name in people}
+    plan = compare(people, teams, keys, (), Found(), ROUTES, NOW)
+    assert [[len(step), max(map(len, step))] for step in plan] == [[1, 2], [50, 1], [1, 6], [50, 1]]
+    assert [call.path for call in plan[2][0]] == ["/team/member_add"] * 6
 
 
 def test_a_key_ends_with_its_day():
@@ -135,6 +144,21 @@ def test_a_new_key_closes_the_one_before():
     rows = [{"name": "anna", "team": "a"}]
     bring(hub, rows)
     assert bring(hub, rows, keys={"anna": "sk-other"}) == ["make anna's key", "block anna"]
+
+
+def test_who_moves_takes_closed_keys_along_so_that_litellm_deletes_none():
+    hub = LiteLLM()
+    rows = [{"name": "anna", "team": "a"}]
+    bring(hub, rows)
+    bring(hub, rows, keys={"anna": "sk-other"})
+    assert bring(hub, [{"name": "anna", "team": "b"}], keys={"anna": "sk-other"}) == [
+        "make team b",
+        "put anna into b",
+        "change anna's key: team_id",
+        "move anna",
+        "take anna out of a",
+    ]
+    assert [key["blocked"] for key in hub.keys.values()] == [True, None]
 
 
 @pytest.mark.parametrize("kind", ["team", "user"])

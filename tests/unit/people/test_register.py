@@ -2,6 +2,7 @@ import stat
 
 import pytest
 
+from litellm_hub.people.plan import token
 from litellm_hub.people.register import Register, hand_out
 from litellm_hub.people.roster import RosterError
 
@@ -81,3 +82,15 @@ def test_a_page_names_the_workbench_and_another_first_password_after_a_reset(reg
     assert register.passwords["anna"] != first
     assert hand_out(tmp_path, *given) == ["write anna.md"]
     assert first not in (tmp_path / "anna.md").read_text()
+
+
+def test_a_new_key_takes_the_place_of_the_old_one_which_is_kept_by_its_digest_alone(register, tmp_path):
+    leaked, bens = register.keys["anna"], register.keys["ben"]
+    register.renew("anna", "anna")
+    assert register.keys["anna"] != leaked
+    assert register.keys["ben"] == bens
+    assert register.former == {"anna": [token(leaked)]}
+    register.save(tmp_path / "people.json")
+    assert leaked not in (tmp_path / "people.json").read_text()
+    with pytest.raises(RosterError, match="zoe: nobody on the list"):
+        register.renew("zoe")

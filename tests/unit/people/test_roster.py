@@ -16,10 +16,11 @@ def test_a_list_is_read_as_a_spreadsheet_writes_it():
     people, teams = read(table(LIST), default_budget="2/7d")
     assert list(people) == ["anna", "ben", "carla"]
     assert people["anna"].until == date(2027, 1, 31)
-    assert people["anna"].limits["budget_limits"] == [
-        {"budget_duration": "1d", "max_budget": 1.0},
-        {"budget_duration": "30d", "max_budget": 5.0},
-    ]
+    assert people["anna"].limits == {
+        "max_budget": 5.0,
+        "budget_duration": "30d",
+        "budget_limits": [{"budget_duration": "1d", "max_budget": 1.0}],
+    }
     assert people["ben"].limits == {"max_budget": 3.0, "budget_duration": "30d"}
     assert people["carla"].limits == {"max_budget": 2.0, "budget_duration": "7d"}
     assert people["carla"].role == "teacher"
@@ -61,14 +62,65 @@ def test_every_mistake_is_named_with_its_remedy():
         assert part in said, said
 
 
-def test_two_people_need_two_names():
-    with pytest.raises(RosterError, match="name=ben stands there twice"):
-        read([{"name": "ben", "team": "a"}, {"name": "ben", "team": "b"}])
+def test_two_people_need_two_names_also_where_more_is_wrong():
+    rows = [{"name": "ben", "team": "a", "budget": "abc"}, {"name": "ben", "team": "b"}]
+    with pytest.raises(RosterError, match=r"person 2 .*name=ben stands there twice, see person 1"):
+        read(rows)
 
 
-def test_an_empty_list_is_refused():
-    with pytest.raises(RosterError, match="empty"):
-        table("\n")
+def refusal(text):
+    with pytest.raises(RosterError) as caught:
+        read(table(text))
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("text", ["\n", "", "\ufeff\r\n"])
+def test_an_empty_list_is_refused(text):
+    assert refusal(text)[0] == "The list is empty"
+
+
+def test_a_list_of_nobody_closes_no_keys():
+    assert refusal("name,team\n\n") == ["Nobody is on the list; what closes all keys is make class DO=end"]
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("nme;team", ["line 1: there is no column 'nme': did you mean name?", "line 1: there is no column 'name'"]),
+        ("name;team;team", ["line 1: there are two columns 'team': leave one out"]),
+        ("ben;b", [f"line 1: there is no column '{name}'" for name in ("ben", "b", "name", "team")]),
+    ],
+)
+def test_what_is_wrong_with_the_columns_is_said_once(head, said):
+    found = refusal(f"{head}\n" + "anna;a;b\n" * 300)
+    assert [line.startswith(part) for line, part in zip(found, said, strict=True)] == [True] * len(said), found
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_of_three_hundred_lines_the_wrong_ones_are_named(end):
+    lines = ["name;team;budget", "", *(f"p{number};a;5" for number in range(300))]
+    lines[101], lines[201], lines[251] = "p99;a;abc", "p199;a;1,5", "p0;a;"
+    remedy = "use an amount for 30 days, such as 5 or 0.5, or amounts with their times: 1/1d 5/30d"
+    assert refusal("\ufeff" + end.join(lines) + end) == [
+        f"line 102 (p99): budget=abc: {remedy}",
+        f"line 202 (p199): budget=1,5: {remedy}",
+        "line 252 (p0): name=p0 stands there twice, see line 3: each has a name of their own",
+    ]
+
+
+def test_a_cell_too_many_and_an_open_quotation_mark_are_named():
+    assert refusal("name,team,budget\nanna,a,1,5\n") == [
+        "line 2 (anna): it has more cells than the first line has columns"
+    ]
+    assert refusal('name,team\n"anna,a\nben,a\n')[0].startswith("line 3: unexpected end of data: is there a quotation")
+
+
+def test_the_longest_time_is_the_budget_that_panel_and_dashboard_show():
+    assert budget("5/1mo 1/12h 3/2w") == {
+        "max_budget": 5.0,
+        "budget_duration": "1mo",
+        "budget_limits": [{"budget_duration": "12h", "max_budget": 1.0}, {"budget_duration": "2w", "max_budget": 3.0}],
+    }
 
 
 @pytest.mark.parametrize("text", ["nan", "-1", "5/soon", "1/1d 2/1d", "inf"])

@@ -4,6 +4,7 @@ import { Life } from "./life.js";
 import { Charts } from "./usage/charts.js";
 import { Filters } from "./usage/filters.js";
 import { clock, endOf, FORMAT } from "./usage/format.js";
+import { Keys } from "./usage/keys.js";
 import { Requests } from "./usage/requests.js";
 
 const LIVE_EVERY = 10e3; // milliseconds
@@ -20,6 +21,7 @@ class Dashboard {
     this.said = "";
     this.filters = new Filters(() => this.#chosen());
     this.requests = new Requests((fields) => this.#send("rows", fields));
+    this.keys = new Keys();
     this.places = {};
     this.life = new Life(model, root, signal, () => this.#open());
     this.#build();
@@ -80,7 +82,7 @@ class Dashboard {
       column(card("who", "Ranking", "Click a bar to see only it"), card("errors", "Failures by kind", "Click to see them")));
     this.empty = h("div", { class: "lab-usage-empty", hidden: true }, h("h3", {}, "No requests yet"),
       h("p", {}, "As soon as somebody asks a model, it shows here some seconds later. Open chat.ipynb and say hello, or call the hub with a key."));
-    this.content = h("div", { class: "lab-usage-content" }, this.tiles, grid, this.requests.node);
+    this.content = h("div", { class: "lab-usage-content" }, this.tiles, grid, this.keys.node, this.requests.node);
     const refresh = h("button", { type: "button", class: "lab-usage-quiet", onclick: () => this.#send("refresh") }, "Refresh");
     const bar = h("div", { class: "lab-usage-bar" }, filters.spans, h("label", { class: "lab-usage-live" }, this.live, "Live"), refresh, this.state);
     this.root.append(this.life.node, bar, filters.between, filters.row, this.trouble, this.notices, this.empty, this.content);
@@ -126,7 +128,7 @@ class Dashboard {
     this.requests.show(message);
   }
 
-  view({ choice, options, grain, charts, tiles, empty, at, freshness }) {
+  view({ choice, options, grain, charts, tiles, keys, empty, at, freshness }) {
     // An answer to what was chosen before must not undo what the reader has chosen since.
     if (this.waiting && !Object.entries(choice).every(([name, value]) => this.filters.choice?.[name] === value)) return;
     this.waiting = false;
@@ -136,6 +138,7 @@ class Dashboard {
     this.empty.hidden = !empty;
     this.content.hidden = empty;
     this.tiles.replaceChildren(...tiles.map(makeTile));
+    this.keys.show(keys ?? []);
     this.said = `As of ${new Date(at).toLocaleTimeString()}${FRESHNESS[freshness] ?? ""}`;
     this.state.textContent = this.said;
     this.charts.draw(charts);
