@@ -260,7 +260,10 @@ async def test_a_slot_is_free_when_the_runtimes_answer_has_ended(
         assert visit.host is None
 
 
-async def test_a_slot_of_a_runtime_that_is_not_there_is_free(client: httpx.AsyncClient) -> None:
+async def test_a_slot_of_a_runtime_that_is_not_there_is_free(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_REFUSED_PAUSE", 0.0)
     with admission.visit("", asyncio.Event().wait) as visit:  # type: ignore[arg-type]
         visit.ticket = FairQueue().enter("key", {"a": 1})
         assert (await client.post("http://127.0.0.1:1" + CHAT)).status_code == 503
