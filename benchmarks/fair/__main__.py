@@ -29,7 +29,7 @@ from benchmarks.scratch import hub
 SLOTS, ANSWER_MS = 4, 1000
 NO_QUEUE = 10**6  # the gateway hands all on at once: they wait at the double, first come, first served
 PEOPLE, FLOOD, QUESTIONS = 29, 50, 2
-SHARE_S = 75.0
+SHARE_S = 90.0
 AHEAD = 3  # requests of each key that are under way while shares are measured
 TOGETHER, IN_ALL = 60, 120
 ALONE = 10
@@ -92,7 +92,7 @@ class People:
         end = time.perf_counter() + SHARE_S
 
         async def asking(number: int, key: str) -> None:
-            tokens = 200 * 2 ** (number % 4)
+            tokens = 50 * 2 ** (number % 5)
             while True:
                 await self.ask(session, key, tokens)
                 if time.perf_counter() > end:
@@ -144,7 +144,8 @@ def figures(fair: People, first_come: People) -> dict[str, tuple[float, float]]:
         print(
             f"{name}: {found[name][0]:.3f}, first come, first served {found[name][1]:.3f}", file=sys.stderr, flush=True
         )
-    found["refused"] = fair.refused.total(), first_come.refused.total()
+    found["refused"] = fair.refused.pop(429, 0), first_come.refused.pop(429, 0)
+    found["failed"] = fair.refused.total(), first_come.refused.total()
     return found
 
 
@@ -178,7 +179,7 @@ def main() -> int:
     found["throughput_ratio"] = found["answers_per_s"][0] / found["answers_per_s"][1], 1.0
     found["alone_ratio"] = found["alone_s"][0] / found["alone_s"][1], 1.0
     missed = [name for name, holds in LIMITS.items() if not holds(found[name][0])]
-    print(" ".join(f"{name}={found[name][0]:.3f}" for name in [*LIMITS, "alone_ratio"]))
+    print(" ".join(f"{name}={found[name][0]:.3f}" for name in [*LIMITS, "alone_ratio", "failed"]))
     print("\n".join(f"Missed: {name}" for name in missed), end="\n" if missed else "")
     return 1 if missed else 0
 

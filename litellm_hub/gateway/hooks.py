@@ -79,6 +79,7 @@ class LabHandler(CustomLogger):
         parent_otel_span: Any = None,
     ) -> list[dict[str, Any]]:
         """Let the call wait until it has a slot, and choose the deployment that it is of."""
+        # LiteLLM leaves those out after this hook, where it tries a call again.
         failed = (request_kwargs or {}).get("_excluded_deployment_ids") or ()
         left = [each for each in healthy_deployments if each["model_info"]["id"] not in failed]
         return list(await self._queues.admitted(left or healthy_deployments))

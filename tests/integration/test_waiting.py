@@ -15,6 +15,7 @@ import httpx
 import psycopg2
 import pytest
 
+from litellm_hub.client import HubClient
 from tests.conftest import GatewayEnv
 from tests.doubles.counted_model import NAME, CountedModel, counted_model
 from tests.support.gateway import Gateway, another_gateway
@@ -154,11 +155,12 @@ def test_who_waits_longer_than_a_request_may_take_is_told_so_and_has_a_row(hub: 
 
 def test_the_place_of_a_request_is_told_to_its_own_key(hub: Hub) -> None:
     caller, other = hub.caller(), hub.caller()
+    client = HubClient(hub.gateway.url, caller.key)
+    stream = client.stream_chat(NAME, [{"role": "user", "content": "Count."}])
     with hub.full():
-        waiting = hub.begin(caller, call_id="mine", limit=120)
-        wait_until(lambda: hub.place(caller, "mine"), 30, "a place")
-        assert hub.place(caller, "mine") == 1
+        reading = hub.threads.submit(list, stream)
+        wait_until(lambda: client.delay(stream).place == 1, 30, "a place")
         assert hub.place(caller, "other") is None
-        assert hub.place(other, "mine") is None
-        waiting.exception()
-    assert hub.place(caller, "mine") is None
+        assert hub.place(other, stream.call_id) is None
+        assert "No slot of the model" in str(reading.exception())
+    assert client.delay(stream).place is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from litellm_hub.client import Delay, Memory
 from litellm_hub.client.errors import HubError
@@ -46,17 +47,14 @@ class Waking:
     def _run(self) -> None:
         pause = FIRST_S
         while not self._ended.wait(pause):
-            try:
+            found = None
+            with suppress(HubError):
                 delay = self._ask()
-            except HubError:
-                return
-            if delay == Delay():
-                return  # a hub that knows nothing of it
-            found = delay.place or (0 if delay.memory in _BEING_LOADED else None)
+                found = delay.place or (0 if delay.memory in _BEING_LOADED else None)
             with self._lock:
                 if not self._ended.is_set():
                     self._say(found)
-            # A busy hub may not have come so far with the request that it waits.
+            # A busy hub may be late with its word, or with the request itself.
             pause = max(EVERY_S, 2 * pause) if found is None else EVERY_S
 
     def _say(self, found: int | None) -> None:
