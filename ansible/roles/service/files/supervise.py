@@ -150,7 +150,7 @@ def apply(conf: str, *names: str) -> None:
         supervisor.startProcess(name, False)
     print("\n".join(dict.fromkeys((*added, *changed, *removed, *down))))
     if not supervisor.getAllProcessInfo():
-        supervisor.shutdown()
+        end(lambda: supervisors(conf), START_S)
 
 
 def stop(conf: str, seconds: str) -> None:
