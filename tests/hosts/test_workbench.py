@@ -69,7 +69,7 @@ def ben(seats: dict[str, Seat]) -> Seat:
 def people_run(lab: Lab) -> list[str]:
     """Command lines of processes of people's accounts."""
     uids = {entry.pw_uid for entry in pwd.getpwall() if Path(entry.pw_dir).parent == lab.home / "homes"}
-    found = (Path("/proc") / process for process in lab.processes())
+    found = (Path("/proc", str(process)) for process in lab.processes())
     return [str(process) for process in found if process.exists() and process.stat().st_uid in uids]
 
 
@@ -165,7 +165,8 @@ def test_secrets_are_kept_between_starts_and_a_hub_finds_the_servers_again(hub: 
     cookie = hub.home / "data/jupyterhub/cookie_secret"
     assert cookie.stat().st_mode & 0o077 == 0
     before, kernel = cookie.read_bytes(), anna.run("import os; print(os.getpid())")
-    playbook("site", {"lab_home": str(hub.home), "jupyterhub_idle_timeout": 7200}, "--tags", "jupyterhub")
+    again = {"lab_home": str(hub.home), "jupyterhub_idle_timeout": 7200}
+    assert playbook("site", again, "--tags", "jupyterhub").returncode == 0
     assert cookie.read_bytes() == before
     assert anna.browser.get("/hub/api/users/anna").json()["name"] == "anna", "still signed in"
     assert anna.run("import os; print(os.getpid())") == kernel

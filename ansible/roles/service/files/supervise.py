@@ -128,9 +128,14 @@ def start(conf: str) -> xmlrpc.client.ServerProxy:
 
 
 def apply(conf: str, *names: str) -> None:
-    """Run what is new, restart what changed, stop what is gone; then start the named services that are down."""
+    """Run what is new, restart what changed, stop what is gone; then start the named services that are down.
+
+    Where nothing is left to run there is no supervisord either.
+    """
     rpc = connect(conf)
     if rpc is None:
+        if not names:
+            return
         rpc = start(conf)
         print("supervisord")
     supervisor = rpc.supervisor
@@ -144,6 +149,8 @@ def apply(conf: str, *names: str) -> None:
     for name in down:
         supervisor.startProcess(name, False)
     print("\n".join(dict.fromkeys((*added, *changed, *removed, *down))))
+    if not supervisor.getAllProcessInfo():
+        end(lambda: supervisors(conf), START_S)
 
 
 def stop(conf: str, seconds: str) -> None:
