@@ -3,10 +3,10 @@
 DO is one of: `block NAME …`, `unblock NAME …`, `key NAME …` (a new one), `budget NAME AMOUNT …`,
 `password NAME …` (another first one), `end`. `--check` changes nothing.
 
-Reads a JSON object from its input: `lab_home`, `hub_url`, `database` (its address with its owner's name), `routes`
-(that keys may use), `default_budget`, `workbench` (its address where people sign in there by a password of the lab's),
-and the new list as `csv`, or as `people` and `teams`. The list, the keys, the hand-outs and the table as CSV are in
-LAB_HOME/people.
+Reads a JSON object from its input: `lab_home`, `hub_url`, `database` (an address after its `@`), `database_owner`,
+`routes` (that keys may use), `default_budget`, `workbench` (its address where people sign in there by a password of the
+lab's), and the new list as `csv`, or as `people` and `teams`. The list, the keys, the hand-outs and the table as CSV
+are in LAB_HOME/people.
 
 Prints a JSON object: `changes`, what was done in words, and `table`, lines of text.
 """
@@ -33,9 +33,10 @@ from litellm_hub.people.spending import Spending
 VERBS = "block NAME …, unblock NAME …, key NAME …, budget NAME AMOUNT …, password NAME …, end"
 
 
-def secrets(file: Path) -> dict[str, str]:
+def secrets_of(home: Path) -> dict[str, str]:
     """The lab's secrets, which the services' account may read."""
-    return dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
+    text = (home / "secrets.env").read_text()
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def change(register: Register, words: list[str]) -> None:
@@ -86,8 +87,8 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
         register.take(settings["people"], settings.get("teams") or [])
     change(register, words)
     people, teams = register.members(settings["default_budget"])
-    passwords = secrets(home / "secrets.env")
-    hub = Hub(settings["hub_url"], passwords["LITELLM_MASTER_KEY"])
+    secrets = secrets_of(home)
+    hub = Hub(settings["hub_url"], secrets["LITELLM_MASTER_KEY"])
     found = hub.look()
     new_keys = renewals(people, register, found)
     done = [f"give {name} a new key" for name in new_keys]
@@ -95,7 +96,8 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
         plan = _compared(people, teams, register, found, settings["routes"])
         return {"changes": done + [call.says for step in plan for chain in step for call in chain], "table": []}
     register.save(file)  # before the gateway knows a key: what it knows is never lost
-    spending = Spending(settings["database"], passwords["POSTGRES_PASSWORD"])
+    owner = f"postgresql://{settings['database_owner']}@{settings['database']}"
+    spending = Spending(owner, secrets["POSTGRES_PASSWORD"])
     for name, old in new_keys.items():
         hub.block(old)
         spending.copy(old, register.keys[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,8 @@ class Class:
         settings = {
             "lab_home": str(self.home),
             "hub_url": self.url,
-            "database": self.lab.database_url,
+            "database": self.lab.database_url.partition("@")[2],
+            "database_owner": "litellm",
             "routes": ["/v1/chat/completions", "/v1/models"],
             "default_budget": "5/30d",
             "csv": "\n".join(["name,team,budget", *csv]) if rows is not None else "",
@@ -62,6 +64,25 @@ class Class:
         body = {"model": NAME, "messages": [{"role": "user", "content": "Count."}]}
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.post(f"{self.gateway.url}/chat/completions", json=body, headers=headers, timeout=60).status_code
+
+    def stream(self, key: str, prompt: str, begun: threading.Event) -> str:
+        body = {"model": NAME, "messages": [{"role": "user", "content": prompt}], "stream": True}
+        headers = {"Authorization": f"Bearer {key}"}
+        lines = []
+        url = f"{self.gateway.url}/chat/completions"
+        with httpx.stream("POST", url, json=body, headers=headers, timeout=60) as answer:
+            for line in answer.iter_lines():
+                lines.append(line)
+                if "word0" in line:
+                    begun.set()
+        return "\n".join(lines)
+
+    def spend_of(self, *keys: str) -> list[float]:
+        with psycopg2.connect(self.lab.database_url) as connection, connection.cursor() as cursor:
+            cursor.execute('SELECT token, spend FROM "LiteLLM_VerificationToken"')
+            spend = dict(cursor.fetchall())
+        connection.close()
+        return [spend[token(key)] for key in keys]
 
     def sums(self, name: str) -> tuple[float, float, float]:
         """What a person has spent by the rows, by the account and by all keys."""
@@ -106,6 +127,22 @@ def test_a_new_key_goes_on_where_the_leaked_one_stopped(classroom: Class, budget
     assert [400 <= classroom.ask(key) < 500 for _ in range(3)] == [True] * 3, "the sixth"
     assert classroom.ask(leaked) == 401
     classroom.settle("anna", 5)
+
+
+def test_what_was_in_flight_with_a_leaked_key_ends_well_and_counts_with_the_new_one(classroom: Class) -> None:
+    classroom.bring([f"anna,a,{FIVE}"])
+    leaked, begun = classroom.key("anna"), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(classroom.stream, leaked, "Count. words=12 pause=1", begun)
+        assert begun.wait(60)
+        classroom.bring(None, "key anna")
+        assert classroom.ask(leaked) == 401
+        assert "[DONE]" in answer.result()
+    wait_until(lambda: classroom.sums("anna")[0] > 0, ROW_SECONDS, "its row")
+    classroom.bring(None)
+    spent = classroom.sums("anna")
+    assert spent == (pytest.approx(spent[0]),) * 3
+    assert classroom.spend_of(leaked, classroom.key("anna")) == [0, pytest.approx(spent[0])]
 
 
 @pytest.mark.parametrize("budget", [f"{FIVE}", f"{FIVE}/1d 1/30d"])

@@ -62,10 +62,24 @@ def test_a_class_has_keys_that_work_until_the_teacher_or_the_list_ends_them(lab:
     assert [status(lab, key) for key in (anna, ben, carla)] == [200, 401, 401]
     assert not (lab.home / "people/carla.md").exists()
 
+    assert "give anna a new key" in teach(lab, class_do="key anna").stdout
+    assert [status(lab, key) for key in (anna, key_of(lab, "anna"))] == [401, 200]
+    assert key_of(lab, "anna") in (lab.home / "people/all.html").read_text()
+    assert anna not in (lab.home / "people/all.html").read_text()
+
+    ended = teach(lab, class_do="end")
+    assert "remove all.html" in ended.stdout
+    assert status(lab, key_of(lab, "anna")) == 401
+
 
 def test_a_wrong_list_is_refused_with_each_mistake_and_changes_nothing(lab: Lab, names: Path) -> None:
-    names.write_text("name,team,bugdet\nZoë Müller,class-a,5\n")
-    refused = teach(lab, class_names=str(names))
-    assert refused.returncode != 0
-    for part in ("did you mean budget?", "such as zoe.muller"):
-        assert part in " ".join((refused.stdout + refused.stderr).split())
+    for text, parts in (
+        ("name,team,bugdet\nanna,class-a,5\n", ["line 1", "did you mean budget?"]),
+        ("name,team\r\nben,class-a\r\nZoë Müller,class-a\r\n", ["line 3", "such as zoe.muller"]),
+        ("", ["The list is empty"]),
+    ):
+        names.write_text(text)
+        refused = teach(lab, class_names=str(names))
+        assert refused.returncode != 0
+        for part in parts:
+            assert part in " ".join((refused.stdout + refused.stderr).split())
