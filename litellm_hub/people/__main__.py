@@ -1,9 +1,10 @@
-"""`python -m litellm_hub.people [DO …]`: make the gateway's users and keys those of the lab's list; print a table.
+"""`python -m litellm_hub.people [DO …]`: make users, keys and the database's logins those of the list; print a table.
 
 DO is one of: `block NAME …`, `unblock NAME …`, `budget NAME AMOUNT …`, `end`. `--check` changes nothing.
 
-Reads a JSON object from its input: `lab_home`, `hub_url`, `routes` (that keys may use), `default_budget`, and the new
-list as `csv`, or as `people` and `teams`. The list, the keys and the hand-outs are in LAB_HOME/people.
+Reads a JSON object from its input: `lab_home`, `hub_url`, `database` (host, port, name and parameters as an address has
+them), `routes` (that keys may use), `default_budget`, and the new list as `csv`, or as `people` and `teams`. The list, the
+keys, the logins and the hand-outs are in LAB_HOME/people.
 
 Prints a JSON object: `changes`, what was done in words, and `table`, lines of text.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from litellm_hub.people.hub import Hub, HubError
+from litellm_hub.people.logins import Logins, LoginsError, address, name_missing
 from litellm_hub.people.plan import Found, StrangerError, compare, token
 from litellm_hub.people.register import Register, hand_out, told
 from litellm_hub.people.roster import Member, RosterError, table
@@ -24,10 +26,10 @@ from litellm_hub.people.roster import Member, RosterError, table
 VERBS = "block NAME …, unblock NAME …, budget NAME AMOUNT …, end"
 
 
-def master_key(secrets: Path) -> str:
-    """The master key, which the services' account may read."""
-    values = dict(line.split("=", 1) for line in secrets.read_text().splitlines() if "=" in line)
-    return values["LITELLM_MASTER_KEY"]
+def secrets_of(home: Path) -> dict[str, str]:
+    """The lab's secrets, which the services' account may read."""
+    text = (home / "secrets.env").read_text()
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def change(register: Register, words: list[str]) -> None:
@@ -67,7 +69,7 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
     """Take a list or a command over, and bring the gateway to it.
 
     Raises:
-        RosterError, StrangerError, HubError, OSError: It cannot be done; the message says why.
+        RosterError, StrangerError, HubError, LoginsError, OSError: It cannot be done; the message says why.
     """
     home = Path(settings["lab_home"])
     folder = home / "people"
@@ -79,14 +81,20 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
         register.take(settings["people"], settings.get("teams") or [])
     change(register, words)
     people, teams = register.members(settings["default_budget"])
-    hub = Hub(settings["hub_url"], master_key(home / "secrets.env"))
+    name_missing(register.logins, people)
+    secrets = secrets_of(home)
+    hub = Hub(settings["hub_url"], secrets["LITELLM_MASTER_KEY"])
+    database = Logins(settings["database"], secrets["POSTGRES_REGISTRAR_PASSWORD"])
     found = hub.look()
     plan = compare(people, teams, register.keys, register.blocked, found, settings["routes"], datetime.now(UTC))
+    steps = database.compare(people, register.logins)
     if check:
-        return {"changes": [call.says for calls in (plan.teams, *plan.people) for call in calls], "table": []}
+        changes = [call.says for calls in (plan.teams, *plan.people) for call in calls]
+        return {"changes": changes + [step.says for step in steps], "table": []}
     register.save(file)  # before the gateway knows a key: what it knows is never lost
-    done = hub.carry_out(plan)
-    done += hand_out(folder, people, register.keys, settings["hub_url"], hub.first_model())
+    done = hub.carry_out(plan) + database.carry_out(steps)
+    addresses = {name: address(register.logins[name], settings["database"]) for name in people}
+    done += hand_out(folder, people, register.keys, addresses, settings["hub_url"], hub.first_model())
     return {"changes": done, "table": shown(people, register, hub.look() if done else found)}
 
 
@@ -95,7 +103,7 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--check"]
     try:
         print(json.dumps(run(json.load(sys.stdin), words, "--check" in sys.argv)))
-    except (RosterError, StrangerError, HubError, OSError) as error:
+    except (RosterError, StrangerError, HubError, LoginsError, OSError) as error:
         sys.exit(str(error))
 
 

@@ -25,6 +25,7 @@ class Register:
         keys: Text of each person's key by name, also of those who left: who comes back has the same one.
         blocked: Names whose keys were closed by hand.
         budgets: Budgets that were given by hand, by name, and what the list said then.
+        logins: `login` and `password` in the database by name, kept as the keys are.
     """
 
     people: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class Register:
     keys: dict[str, str] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
     budgets: dict[str, dict[str, str]] = field(default_factory=dict)
+    logins: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, file: Path) -> Register:
@@ -133,11 +135,22 @@ In the lab's notebooks:
 
     from widgets import ChatPanel
     ChatPanel(api_key="{key}")
+
+Your own requests in the lab's log, with pandas on the lab's machine (the login is yours alone, too):
+
+    import pandas as pd
+    database = "{database}"
+    pd.read_sql("SELECT * FROM lab.usage_log ORDER BY started_at DESC", database)
 """
 
 
 def hand_out(
-    folder: Path, people: Mapping[str, Member], keys: Mapping[str, str], hub_url: str, model: str
+    folder: Path,
+    people: Mapping[str, Member],
+    keys: Mapping[str, str],
+    databases: Mapping[str, str],
+    hub_url: str,
+    model: str,
 ) -> list[str]:
     """Write a page for each person, and remove those of people who left.
 
@@ -148,8 +161,9 @@ def hand_out(
     for name, person in people.items():
         until = person.until.isoformat() if person.until else "for ever"
         text = PAGE.format(
-            name=name, key=keys[name], hub=hub_url, team=person.team, model=model, until=until, budget=told(person)
-        )
+            name=name, key=keys[name], hub=hub_url, team=person.team, model=model, until=until, budget=told(person),
+            database=databases[name],
+        )  # fmt: skip
         if write(folder / f"{name}.md", text):
             done.append(f"write {name}.md")
     for page in sorted(folder.glob("*.md")):
