@@ -2,9 +2,9 @@
 
 DO is one of: `block NAME …`, `unblock NAME …`, `budget NAME AMOUNT …`, `end`. `--check` changes nothing.
 
-Reads a JSON object from its input: `lab_home`, `hub_url`, `database` (host, port, name and parameters as an address has
-them), `routes` (that keys may use), `default_budget`, and the new list as `csv`, or as `people` and `teams`. The list, the
-keys, the logins and the hand-outs are in LAB_HOME/people.
+Reads a JSON object from its input: `lab_home`, `hub_url`, `database` (an address after its `@`), `routes` (that keys
+may use), `default_budget`, and the new list as `csv`, or as `people` and `teams`. The list, the keys, the logins and
+the hand-outs are in LAB_HOME/people.
 
 Prints a JSON object: `changes`, what was done in words, and `table`, lines of text.
 """

@@ -186,16 +186,12 @@ def _password(login: Login, connection: Connection) -> sql.Composable:
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login["login"]), sql.Literal(verifier))
 
 
-def _correct(
-    login: Login, there: tuple[Any, ...] | None, user_id: str, teams: Sequence[str]
-) -> list[sql.Composable]:
+def _correct(login: Login, there: tuple[Any, ...] | None, user_id: str, teams: Sequence[str]) -> list[sql.Composable]:
     role = sql.Identifier(login["login"])
     can_login, limit, settings, bases, known_as, known_teams = there or (False, -1, None, [], None, None)
     statements: list[sql.Composable] = []
     if not can_login or limit != CONNECTIONS:
-        statements.append(
-            sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT {}").format(role, sql.Literal(CONNECTIONS))
-        )
+        statements.append(sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT {}").format(role, sql.Literal(CONNECTIONS)))
     if settings != _WANTED:
         statements.append(sql.SQL("ALTER ROLE {} RESET ALL").format(role))
         statements += [

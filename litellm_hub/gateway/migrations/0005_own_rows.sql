@@ -7,44 +7,57 @@ CREATE TABLE lab.people (
 );
 COMMENT ON TABLE lab.people IS 'Whose requests a person''s login sees: those of user_id, and all of the teams.';
 
--- The session's user stays whatever SET ROLE and the rights of a function make of the current one.
+-- The session's user stays whatever SET ROLE and the rights of a function make of the current one. In plpgsql, which
+-- plans a query once in a session: this is asked for each branch of the log.
 CREATE FUNCTION lab.is_person() RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN EXISTS (
-    SELECT FROM pg_roles AS login, pg_roles AS people
-    WHERE login.rolname = SESSION_USER AND NOT login.rolsuper
-        AND people.rolname = 'lab_person' AND pg_has_role(login.oid, people.oid, 'MEMBER')
-);
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM pg_roles AS login, pg_roles AS people
+        WHERE login.rolname = SESSION_USER AND NOT login.rolsuper
+            AND people.rolname = 'lab_person' AND pg_has_role(login.oid, people.oid, 'MEMBER')
+    );
+END $$;
 
 CREATE FUNCTION lab.caller() RETURNS TABLE (user_id text, teams text[])
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
-BEGIN ATOMIC
-    SELECT known.user_id, coalesce(known.teams, '{}')
-    FROM (SELECT WHERE lab.is_person()) AS person LEFT JOIN lab.people AS known ON known.login = SESSION_USER;
-END;
-COMMENT ON FUNCTION lab.caller IS 'A row for a person, none for those who see all.';
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT people.user_id, people.teams FROM lab.people WHERE people.login = SESSION_USER AND lab.is_person();
+END $$;
+COMMENT ON FUNCTION lab.caller IS 'Whose requests a person sees; no row for those who see all, or nothing.';
 
 -- As rows, and said to be few: of an array PostgreSQL expects so many teams that it would read the whole log.
 CREATE FUNCTION lab.caller_teams() RETURNS TABLE (team_id text, user_id text)
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
-BEGIN ATOMIC
-    SELECT unnest(caller.teams), caller.user_id FROM lab.caller();
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT unnest(caller.teams), caller.user_id FROM lab.caller();
+END $$;
 
 CREATE INDEX spend_logs_user_start ON public."LiteLLM_SpendLogs" ("user", "startTime");
 CREATE INDEX spend_logs_team_start ON public."LiteLLM_SpendLogs" (team_id, "startTime");
 
--- The same view in three branches, each with an index of its own: whoever it is, only what is theirs is read.
+-- The same view, of the log in three branches, each with an index of its own: whoever asks, only what is theirs is read.
 DO $$
 DECLARE
-    log text := rtrim(pg_get_viewdef('lab.usage_log'::regclass), ';');
+    definition text := pg_get_viewdef('lab.usage_log'::regclass);
+    whole text := '"LiteLLM_SpendLogs" log';
+    names text := (
+        SELECT string_agg('log.' || quote_ident(name), ', ')
+        FROM unnest(ARRAY[
+            'request_id', 'call_type', 'startTime', 'endTime', 'completionStartTime', 'model_group', 'model',
+            'custom_llm_provider', 'user', 'team_id', 'api_key', 'end_user', 'session_id', 'status', 'metadata',
+            'prompt_tokens', 'completion_tokens', 'total_tokens', 'spend', 'cache_hit', 'request_tags'
+        ]) AS name
+    );
+    log text := format('SELECT %s FROM public."LiteLLM_SpendLogs" AS log', names);
 BEGIN
-    ASSERT log NOT LIKE '%LIMIT%' AND log LIKE '%ON ((deleted_key.token = log.api_key)))';
+    ASSERT strpos(definition, whole) > 0;
     EXECUTE 'CREATE OR REPLACE VIEW lab.usage_log WITH (security_barrier = true, security_invoker = false) AS '
+        || replace(definition, whole, '('
         || log || ' WHERE NOT lab.is_person()'
         || ' UNION ALL ' || log || ' JOIN lab.caller() ON caller.user_id = log."user" WHERE lab.is_person()'
         || ' UNION ALL ' || log || ' JOIN lab.caller_teams() AS own ON own.team_id = log.team_id'
-        || ' AND own.user_id IS DISTINCT FROM log."user" WHERE lab.is_person()';
+        || ' AND own.user_id IS DISTINCT FROM log."user" WHERE lab.is_person()) AS log');
 END $$;
 
 CREATE OR REPLACE VIEW lab_usage.key_names WITH (security_barrier = true, security_invoker = false) AS
@@ -54,18 +67,19 @@ FROM (
     FROM public."LiteLLM_VerificationToken"
     UNION ALL
     SELECT left(token, 12), key_alias, deleted_at, user_id, team_id FROM public."LiteLLM_DeletedVerificationToken"
-) AS named LEFT JOIN lab.caller() ON true
-WHERE key_alias IS NOT NULL
-    AND (caller.teams IS NULL OR named.user_id = caller.user_id OR named.team_id = ANY (caller.teams))
+) AS named
+WHERE key_alias IS NOT NULL AND ((SELECT NOT lab.is_person()) OR EXISTS (
+    SELECT FROM lab.caller() WHERE named.user_id = caller.user_id OR named.team_id = ANY (caller.teams)
+))
 ORDER BY key_id, until DESC;
 
 CREATE OR REPLACE VIEW lab_usage.team_names WITH (security_barrier = true, security_invoker = false) AS
 SELECT team.team_id, team.team_alias
-FROM public."LiteLLM_TeamTable" AS team LEFT JOIN lab.caller() ON true
-WHERE team.team_alias IS NOT NULL AND (
-    caller.teams IS NULL OR team.team_id = ANY (caller.teams)
-    OR team.team_id IN (SELECT unnest(own.teams) FROM public."LiteLLM_UserTable" AS own WHERE own.user_id = caller.user_id)
-);
+FROM public."LiteLLM_TeamTable" AS team
+WHERE team.team_alias IS NOT NULL AND ((SELECT NOT lab.is_person()) OR EXISTS (
+    SELECT FROM lab.caller() LEFT JOIN public."LiteLLM_UserTable" AS own USING (user_id)
+    WHERE team.team_id = ANY (caller.teams || own.teams)
+));
 
 -- What a team has spent is the teacher's to know.
 CREATE OR REPLACE VIEW lab_usage.budgets WITH (security_barrier = true, security_invoker = false) AS
@@ -76,18 +90,21 @@ SELECT 'key' AS kind, left(key.token, 12) AS key_id, key.key_alias, key.user_id,
 FROM public."LiteLLM_VerificationToken" AS key
 LEFT JOIN public."LiteLLM_BudgetTable" AS budget ON budget.budget_id = key.budget_id
 LEFT JOIN public."LiteLLM_TeamTable" AS team ON team.team_id = key.team_id
-LEFT JOIN lab.caller() ON true
-WHERE caller.teams IS NULL OR key.user_id = caller.user_id OR key.team_id = ANY (caller.teams)
+WHERE (SELECT NOT lab.is_person()) OR EXISTS (
+    SELECT FROM lab.caller() WHERE key.user_id = caller.user_id OR key.team_id = ANY (caller.teams)
+)
 UNION ALL
 SELECT 'user', NULL, NULL, own.user_id, NULL, own.spend, own.max_budget, own.budget_duration,
     own.budget_reset_at AT TIME ZONE 'UTC'
-FROM public."LiteLLM_UserTable" AS own LEFT JOIN lab.caller() ON true
-WHERE caller.teams IS NULL OR own.user_id = caller.user_id OR own.teams && caller.teams
+FROM public."LiteLLM_UserTable" AS own
+WHERE (SELECT NOT lab.is_person()) OR EXISTS (
+    SELECT FROM lab.caller() WHERE own.user_id = caller.user_id OR own.teams && caller.teams
+)
 UNION ALL
 SELECT 'team', NULL, NULL, NULL, coalesce(team.team_alias, team.team_id), team.spend, team.max_budget,
     team.budget_duration, team.budget_reset_at AT TIME ZONE 'UTC'
-FROM public."LiteLLM_TeamTable" AS team LEFT JOIN lab.caller() ON true
-WHERE caller.teams IS NULL OR team.team_id = ANY (caller.teams);
+FROM public."LiteLLM_TeamTable" AS team
+WHERE (SELECT NOT lab.is_person()) OR EXISTS (SELECT FROM lab.caller() WHERE team.team_id = ANY (caller.teams));
 
 -- Of the roll-up, which is everybody's, a person sees no row: the few of one's own come from the log. The first of the
 -- two policies is always true for the notebooks' role, so that its queries are planned as if there were none.
