@@ -43,7 +43,8 @@ GROUPS = {
     "browser": ["tests/browser"],
     "usage": ["tests/integration", "tests/engine"],
     "gateway": [
-        f"tests/integration/test_{name}" for name in ("accounting", "client_", "entry", "generated", "waiting")
+        f"tests/integration/test_{name}"
+        for name in ("accounting", "client_", "entry", "generated", "privacy", "waiting")
     ],
     # What needs a page and no JupyterLab: the worker that is done first takes it.
     "view": ["tests/browser/test_view", "tests/browser/test_accessibility", "tests/browser/test_hostile"],

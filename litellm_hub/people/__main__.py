@@ -1,12 +1,12 @@
-"""`python -m litellm_hub.people [DO …]`: make the gateway's users and keys those of the lab's list; print a table.
+"""`python -m litellm_hub.people [DO …]`: make users, keys and the database's logins those of the list; print a table.
 
 DO is one of: `block NAME …`, `unblock NAME …`, `key NAME …` (a new one), `budget NAME AMOUNT …`,
 `password NAME …` (another first one), `end`. `--check` changes nothing.
 
 Reads a JSON object from its input: `lab_home`, `hub_url`, `database` (an address after its `@`), `database_owner`,
 `routes` (that keys may use), `default_budget`, `workbench` (its address where people sign in there by a password of the
-lab's), and the new list as `csv`, or as `people` and `teams`. The list, the keys, the hand-outs and the table as CSV
-are in LAB_HOME/people.
+lab's), and the new list as `csv`, or as `people` and `teams`. The list, the keys, the logins, the hand-outs and the
+table as CSV are in LAB_HOME/people.
 
 Prints a JSON object: `changes`, what was done in words, and `table`, lines of text.
 """
@@ -23,6 +23,7 @@ from typing import Any
 import psycopg2
 
 from litellm_hub.people.hub import Hub, HubError
+from litellm_hub.people.logins import Logins, LoginsError, address, name_missing
 from litellm_hub.people.overview import lines, overview, sheet
 from litellm_hub.people.plan import Found, Plan, StrangerError, compare, token
 from litellm_hub.people.printed import print_all
@@ -75,7 +76,7 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
     """Take a list or a command over, and bring the gateway to it.
 
     Raises:
-        RosterError, StrangerError, HubError, OSError, psycopg2.Error: It cannot be done; the message says why.
+        RosterError, StrangerError, HubError, LoginsError, OSError, psycopg2.Error: It cannot be done; the message says why.
     """
     home = Path(settings["lab_home"])
     folder = home / "people"
@@ -87,14 +88,18 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
         register.take(settings["people"], settings.get("teams") or [])
     change(register, words)
     people, teams = register.members(settings["default_budget"])
+    name_missing(register.logins, people)
     secrets = secrets_of(home)
+    database = Logins(settings["database"], secrets["POSTGRES_REGISTRAR_PASSWORD"])
     hub = Hub(settings["hub_url"], secrets["LITELLM_MASTER_KEY"])
     found = hub.look()
     new_keys = renewals(people, register, found)
     done = [f"give {name} a new key" for name in new_keys]
+    steps = database.compare(people, register.logins)
     if check:
         plan = _compared(people, teams, register, found, settings["routes"])
-        return {"changes": done + [call.says for step in plan for chain in step for call in chain], "table": []}
+        done += [call.says for step in plan for chain in step for call in chain] + [step.says for step in steps]
+        return {"changes": done, "table": []}
     register.save(file)  # before the gateway knows a key: what it knows is never lost
     owner = f"postgresql://{settings['database_owner']}@{settings['database']}"
     spending = Spending(owner, secrets["POSTGRES_PASSWORD"])
@@ -103,10 +108,13 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
         spending.copy(old, register.keys[name])
     if new_keys:
         found = hub.look()
-    done += hub.carry_out(_compared(people, teams, register, found, settings["routes"]))
+    done += hub.carry_out(_compared(people, teams, register, found, settings["routes"])) + database.carry_out(steps)
     spending.carry({token(register.keys[name]): old for name, old in register.former.items() if name in people})
     model, workbench = hub.first_model(), settings.get("workbench", "")
-    done += hand_out(folder, people, register.keys, settings["hub_url"], model, workbench, register.passwords)
+    addresses = {name: address(register.logins[name], settings["database"]) for name in people}
+    done += hand_out(
+        folder, people, register.keys, addresses, settings["hub_url"], model, workbench, register.passwords
+    )
     done += print_all(folder, [name for name in people if name not in register.blocked])
     rows = overview(people, register.keys, register.blocked, hub.look() if done else found, spending.windows())
     write(folder / "overview.csv", sheet(rows))
@@ -124,7 +132,7 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--check"]
     try:
         print(json.dumps(run(json.load(sys.stdin), words, "--check" in sys.argv)))
-    except (RosterError, StrangerError, HubError, OSError, psycopg2.Error) as error:
+    except (RosterError, StrangerError, HubError, LoginsError, OSError, psycopg2.Error) as error:
         sys.exit(str(error).strip())
 
 

@@ -29,6 +29,7 @@ class Register:
         former: What LiteLLM knows the keys by that a person had before, by name, the latest last.
         blocked: Names whose keys were closed by hand.
         budgets: Budgets that were given by hand, by name, and what the list said then.
+        logins: `login` and `password` in the database by name, kept as the keys are.
     """
 
     people: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Register:
     former: dict[str, list[str]] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
     budgets: dict[str, dict[str, str]] = field(default_factory=dict)
+    logins: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, file: Path) -> Register:
@@ -160,6 +162,12 @@ In the lab's notebooks:
 
     from widgets import ChatPanel
     ChatPanel(api_key="{key}")
+
+Your own requests in the lab's log, with pandas on the lab's machine (the login is yours alone, too):
+
+    import pandas as pd
+    database = "{database}"
+    pd.read_sql("SELECT * FROM lab.usage_log ORDER BY started_at DESC", database)
 """
 
 WORKBENCH_PAGE = """
@@ -177,6 +185,7 @@ def hand_out(
     folder: Path,
     people: Mapping[str, Member],
     keys: Mapping[str, str],
+    databases: Mapping[str, str],
     hub_url: str,
     model: str,
     workbench: str = "",
@@ -188,6 +197,7 @@ def hand_out(
         folder: Where the pages lie.
         people: The people by name.
         keys: Their keys by name.
+        databases: Address of the database with their own logins, by name.
         hub_url: The gateway's address.
         model: Name of a model for the example.
         workbench: Address of the workbench where people sign in by a password of the lab's; empty where they do not.
@@ -200,8 +210,9 @@ def hand_out(
     for name, person in people.items():
         until = person.until.isoformat() if person.until else "for ever"
         text = PAGE.format(
-            name=name, key=keys[name], hub=hub_url, team=person.team, model=model, until=until, budget=told(person)
-        )
+            name=name, key=keys[name], hub=hub_url, team=person.team, model=model, until=until, budget=told(person),
+            database=databases[name],
+        )  # fmt: skip
         if workbench:
             text += WORKBENCH_PAGE.format(workbench=workbench, name=name, password=passwords[name])
         if write(folder / f"{name}.md", text):

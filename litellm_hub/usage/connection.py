@@ -31,6 +31,7 @@ _REFUSALS = (
     "permission denied for database",
     "is not permitted to log in",
 )
+_TOO_MANY = "too many connections for role"
 _UNPROVEN = "authentication method requirement"  # of require_auth in the address: the server does not meet it
 _BY_SQLSTATE: dict[str, tuple[type[UsageError], str]] = {
     "57014": (QueryTooSlow, "The query took longer than the time limit of this connection."),
@@ -126,6 +127,12 @@ def _translated(error: DBAPIError, engine: Engine) -> UsageError:
         return kind(reason, detail=detail)
     if getattr(error.orig, "pgcode", None):
         return UsageError(f"The usage log cannot be read: {detail.splitlines()[0]}", detail=detail)
+    if _TOO_MANY in detail:
+        return LogUnreachable(
+            f"User {engine.url.username!r} holds as many connections to the usage log as one may.",
+            "Shut down kernels that you need no longer.",
+            detail=detail,
+        )
     place = f"{engine.url.host or 'localhost'}:{engine.url.port or 5432}"
     if any(words in detail for words in _REFUSALS):
         return LogLoginRefused(

@@ -22,7 +22,8 @@ class Freshness:
     Attributes:
         state: "fresh"; "stale", when the last refresh is more than 15 minutes ago: answers are still exact for what
             was in the log then and for all that began since, but slower; "building", while the past is being added up
-            for the first time: what is missing is read from the log; "missing", when nothing was added up yet.
+            for the first time: what is missing is read from the log; "missing", when nothing was added up yet; "own",
+            where the login is a person's and sees the person's own requests alone, in the log.
         refreshed_at: When the roll-up was refreshed last.
         checked_at: When it was last compared with the log, which is done every night.
         repaired: Quarter hours that differed then, and were repaired.
@@ -31,7 +32,7 @@ class Freshness:
         frozen_before: Older requests were removed from the log for their age: the roll-up alone knows them.
     """
 
-    state: Literal["fresh", "stale", "building", "missing"]
+    state: Literal["fresh", "stale", "building", "missing", "own"]
     refreshed_at: datetime | None
     checked_at: datetime | None
     repaired: int
@@ -58,7 +59,9 @@ def freshness(engine: Engine) -> Freshness:
     ]
     columns = (STATE.c.refreshed_at, STATE.c.checked_at, STATE.c.repaired, func.clock_timestamp())
     with reading(engine) as connection:
-        row = connection.execute(select(*columns, *moments)).one()
+        row = connection.execute(select(*columns, *moments)).one_or_none()
+    if row is None:
+        return Freshness("own", None, None, 0, None, None, None)
     refreshed, checked, repaired, now, *moments_found = row
     begin, end, frozen = (moment and moment.replace(tzinfo=UTC) for moment in moments_found)
     if refreshed is None:

@@ -56,15 +56,15 @@ class Stretch:
 
 
 def coverage(connection: Connection) -> Coverage:
-    """Read what the roll-up holds at this moment."""
+    """Read what the roll-up holds at this moment; nothing for a person, who sees none of it."""
     row = connection.execute(
         select(
             func.nullif(STATE.c.covered_from, "-infinity", type_=STATE.c.covered_from.type),
             STATE.c.covered_until,
             func.nullif(STATE.c.frozen_before, "-infinity", type_=STATE.c.frozen_before.type),
         )
-    ).one()
-    return Coverage(*row)
+    ).one_or_none()
+    return Coverage(*row or ())
 
 
 def levels(available: Sequence[Unit], grain: Grain | None, tz: str) -> list[tuple[Unit, bool]]:

@@ -17,7 +17,7 @@ from tests.support import usage_truth
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "only-for-this-scratch-database"
-PASSWORDS = ("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "POSTGRES_REFRESHER_PASSWORD")
+PASSWORDS = ("POSTGRES_PASSWORD", *(f"POSTGRES_{role}_PASSWORD" for role in ("READER", "REFRESHER", "REGISTRAR")))
 LIMITS = {
     "POSTGRES_READER_CONNECTIONS": "60",  # of all tests that share the server
     "POSTGRES_READER_TEMP_FILES": "1GB",

@@ -19,7 +19,8 @@ DAYS = 120
 _HUB = Path(__file__).parents[2]
 _TABLES = Path(__file__).with_name("litellm_tables.sql")
 # The server has no passwords: whoever gets to its socket may be anybody.
-_ROLES = dict.fromkeys(("POSTGRES_PASSWORD", "POSTGRES_READER_PASSWORD", "POSTGRES_REFRESHER_PASSWORD"), "unused") | {
+_LOGINS = ("POSTGRES_PASSWORD", *(f"POSTGRES_{role}_PASSWORD" for role in ("READER", "REFRESHER", "REGISTRAR")))
+_ROLES = dict.fromkeys(_LOGINS, "unused") | {
     "POSTGRES_READER_CONNECTIONS": "-1",
     "POSTGRES_READER_TEMP_FILES": "1GB",
     "POSTGRES_READER_TIMEOUT": "30s",

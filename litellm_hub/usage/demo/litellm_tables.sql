@@ -53,6 +53,8 @@ CREATE TABLE "LiteLLM_DeletedVerificationToken" (
     id text NOT NULL PRIMARY KEY,
     token text NOT NULL,
     key_alias text,
+    user_id text,
+    team_id text,
     deleted_at timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 
@@ -67,6 +69,7 @@ CREATE TABLE "LiteLLM_TeamTable" (
 
 CREATE TABLE "LiteLLM_UserTable" (
     user_id text NOT NULL PRIMARY KEY,
+    teams text[] DEFAULT '{}',
     spend double precision NOT NULL DEFAULT 0.0,
     max_budget double precision,
     budget_duration text,

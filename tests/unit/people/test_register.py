@@ -8,6 +8,7 @@ from litellm_hub.people.roster import RosterError
 
 ANNA = {"name": "anna", "team": "a", "budget": "5"}
 BEN = {"name": "ben", "team": "a"}
+ADDRESSES = {"anna": "postgresql://p_1:word@127.0.0.1:5433/litellm", "ben": "postgresql://p_2:other@there"}
 
 
 @pytest.fixture
@@ -56,22 +57,32 @@ def test_who_is_not_there_is_named(register):
 
 def test_pages_are_written_once_and_removed_with_their_people(register, tmp_path):
     people, _ = register.members("1")
-    assert hand_out(tmp_path, people, register.keys, "http://127.0.0.1:4100", "phi") == [
+    assert hand_out(tmp_path, people, register.keys, ADDRESSES, "http://127.0.0.1:4100", "phi") == [
         "write anna.md",
         "write ben.md",
     ]
-    assert hand_out(tmp_path, people, register.keys, "http://127.0.0.1:4100", "phi") == []
+    assert hand_out(tmp_path, people, register.keys, ADDRESSES, "http://127.0.0.1:4100", "phi") == []
     page = tmp_path / "anna.md"
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     assert register.keys["anna"] in page.read_text()
     assert register.keys["ben"] not in page.read_text()
+    assert ADDRESSES["anna"] in page.read_text()
+    assert ADDRESSES["ben"] not in page.read_text()
     del people["ben"]
-    assert hand_out(tmp_path, people, register.keys, "http://127.0.0.1:4100", "phi") == ["remove ben.md"]
+    assert hand_out(tmp_path, people, register.keys, ADDRESSES, "http://127.0.0.1:4100", "phi") == ["remove ben.md"]
 
 
 def test_a_page_names_the_workbench_and_another_first_password_after_a_reset(register, tmp_path):
     people, _ = register.members("1")
-    given = (people, register.keys, "http://127.0.0.1:4100", "phi", "http://127.0.0.1:8888", register.passwords)
+    given = (
+        people,
+        register.keys,
+        ADDRESSES,
+        "http://127.0.0.1:4100",
+        "phi",
+        "http://127.0.0.1:8888",
+        register.passwords,
+    )
     hand_out(tmp_path, *given)
     first = register.passwords["anna"]
     page = (tmp_path / "anna.md").read_text()
