@@ -76,7 +76,7 @@ def run(settings: dict[str, Any], words: list[str], check: bool) -> dict[str, An
     """Take a list or a command over, and bring the gateway to it.
 
     Raises:
-        RosterError, StrangerError, HubError, LoginsError, OSError, psycopg2.Error: It cannot be done; the message says why.
+        RosterError, StrangerError, HubError, LoginsError, OSError, psycopg2.Error: It cannot be done; see the message.
     """
     home = Path(settings["lab_home"])
     folder = home / "people"

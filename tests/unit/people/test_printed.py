@@ -12,7 +12,8 @@ def register(tmp_path):
     made = Register()
     made.take([{"name": "anna", "team": "a"}, {"name": "ben", "team": "a"}], [])
     people, _ = made.members("1")
-    hand_out(tmp_path, people, made.keys, "http://127.0.0.1:4100", "phi")
+    databases = dict.fromkeys(people, "postgresql://p_1:secret@127.0.0.1:5433/litellm")
+    hand_out(tmp_path, people, made.keys, databases, "http://127.0.0.1:4100", "phi")
     return made
 
 
