@@ -23,6 +23,7 @@ from litellm.proxy.spend_tracking.spend_tracking_utils import (
     configured_spend_logs_metadata_fields,
     get_logging_payload,
     sanitize_error_information_for_spend_logs,
+    should_store_prompts_and_responses_in_spend_logs,
     spend_log_row_with_retained_metadata,
 )
 
@@ -65,6 +66,9 @@ def failed(request: Mapping[str, Any], error: Exception, caller: Any) -> dict[st
     """
     information = StandardLoggingPayloadSetup.get_error_information(original_exception=error)
     information.pop("traceback", None)
+    if not should_store_prompts_and_responses_in_spend_logs():
+        # A runtime's words may quote the prompt, and of an answer that cannot be read they are the answer.
+        information.pop("error_message", None)
     metadata = {
         **(request.get("metadata") or request.get("litellm_metadata") or {}),
         **LiteLLMProxyRequestSetup.get_sanitized_user_information_from_key(user_api_key_dict=caller),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from psycopg2 import errors
+from sqlalchemy import NullPool, create_engine
 
 from litellm_hub import usage
 from litellm_hub.gateway import rollup
 from litellm_hub.people.logins import Login, Logins, LoginsError, Step, address, name_missing
 from litellm_hub.people.roster import Member
+from tests.support import usage_truth
 from tests.support.lab import ROOT
-from tests.support.usage_database import PASSWORD, Database, make_database
+from tests.support.usage_database import PASSWORD, Database, make_database, make_roles
 from widgets.panels import usage_view
 
 NAME = "own_rows"
@@ -155,6 +160,38 @@ def school(scratch_postgres: Any, gateway_env: Any) -> Iterator[Class]:
         for login in school.logins.values():
             cursor.execute(f"DROP OWNED BY {login['login']}; DROP ROLE {login['login']}")
         cursor.execute("SELECT pg_reload_conf()")
+
+
+def test_an_older_log_looks_the_same_as_before(scratch_postgres: Any, gateway_env: Any, tmp_path: Path) -> None:
+    make_roles(scratch_postgres, "own_rows_later")
+    url = scratch_postgres.url_of("own_rows_later", "litellm")
+    folder = tmp_path / "migrations"
+    shutil.copytree(ROOT / "litellm_hub/gateway/migrations", folder)
+    newer = folder / "0005_own_rows.sql"
+    newest = newer.read_text()
+    newer.unlink()
+
+    def migrate() -> None:
+        command = [gateway_env.python, ROOT / "litellm_hub/gateway/engine/migrate.py", "--lab-migrations", folder]
+        subprocess.run(command, env=os.environ | {"DATABASE_URL": url}, check=True, capture_output=True)
+
+    def shown() -> list[Any]:
+        with closing(psycopg2.connect(url.replace("litellm@", "lab_reader@"))) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT log::text FROM lab.usage_log AS log ORDER BY request_id")
+            rows: list[Any] = cursor.fetchall()
+            cursor.execute("SELECT count(*) FROM pg_description WHERE objoid = 'lab.usage_log'::regclass")
+            return rows + cursor.fetchall()
+
+    migrate()
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=NullPool)
+    with engine.begin() as connection:
+        usage_truth.write(connection, usage_truth.requests())
+    before = shown()
+    assert len(before) > 900
+    newer.write_text(newest)
+    migrate()
+    assert shown() == before
 
 
 def test_logins_are_made_once_and_tell_no_names(school: Class) -> None:
