@@ -69,7 +69,7 @@ CREATE TABLE "LiteLLM_TeamTable" (
 
 CREATE TABLE "LiteLLM_UserTable" (
     user_id text NOT NULL PRIMARY KEY,
-    teams text[] DEFAULT '{}',
+    teams text[] DEFAULT ARRAY[]::text[],
     spend double precision NOT NULL DEFAULT 0.0,
     max_budget double precision,
     budget_duration text,
