@@ -42,7 +42,7 @@ GROUPS = {
     "contract": ["tests/doubles_contract"],
     "browser": ["tests/browser"],
     "usage": ["tests/integration", "tests/engine"],
-    "gateway": [f"tests/integration/test_{name}" for name in ("accounting", "client_", "entry", "generated")],
+    "gateway": [f"tests/integration/test_{name}" for name in ("accounting", "client_", "entry", "generated", "people")],
     # What needs a page and no JupyterLab: the worker that is done first takes it.
     "view": ["tests/browser/test_view", "tests/browser/test_accessibility", "tests/browser/test_hostile"],
     "alone": ["tests/unit", "tests/frontend", "tests/lifecycle", "tests/lifecycle/test_stop"],
