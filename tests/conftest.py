@@ -44,7 +44,7 @@ GROUPS = {
     "usage": ["tests/integration", "tests/engine"],
     "gateway": [
         f"tests/integration/test_{name}"
-        for name in ("accounting", "client_", "entry", "generated", "privacy", "waiting")
+        for name in ("accounting", "client_", "entry", "generated", "people", "privacy", "waiting")
     ],
     # What needs a page and no JupyterLab: the worker that is done first takes it.
     "view": ["tests/browser/test_view", "tests/browser/test_accessibility", "tests/browser/test_hostile"],

@@ -60,7 +60,7 @@ ENTRY = {
     "vision": {"type": "raw", "choices": [True, False]},
 }
 # Nobody else's variables begin like this; others count as misspelt only where they are close to a known name.
-OWN_PREFIXES = ("lab_", "hub_", "gateway_", "notebook_", "genailab")
+OWN_PREFIXES = ("lab_", "hub_", "gateway_", "notebook_", "workbench_", "genailab")
 ALIKE = 0.85  # of difflib's ratio: a letter more, less or exchanged
 
 

@@ -23,13 +23,12 @@ from firstuseauthenticator import FirstUseAuthenticator
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from traitlets import Unicode
 
-from litellm_hub.workbench.people import STUDENT, TEACHER, Person, load
+from litellm_hub.workbench.people import TEACHER, Person, load
 from litellm_hub.workbench.server import LINKS, NOTEBOOKS
 
 RUNTIME = Path("/run/genailabs")  # short: the path of a kernel's socket has 107 characters at most
 PASSWORD_PAGE = "auth/change-password"  # noqa: S105 - an address
 PASSWORD_MINIMUM = 10
-TEACHERS_LOOK = "Teachers of this lab can open the servers of their students, with all that is in them."
 BCRYPT_MAXIMUM = 72  # bytes of a password; a longer one is an error to it
 
 
@@ -134,18 +133,6 @@ def environment(person: Person, settings: dict[str, Any]) -> dict[str, str]:
     return found | ({"LAB_DATABASE_URL": person.database_url} if person.database_url else {})
 
 
-def group(team: str, role: str) -> str:
-    """Name of JupyterHub's group of a team's students or teachers."""
-    return f"{team}-{role}s"
-
-
-def look_role(team: str) -> dict[str, Any]:
-    """The right of a team's teachers to open their students' servers, as a role of JupyterHub's."""
-    students = group(team, STUDENT)
-    scopes = [f"{scope}!group={students}" for scope in ("access:servers", "list:users", "read:servers")]
-    return {"name": f"look-{team}", "scopes": scopes, "groups": [group(team, TEACHER)]}
-
-
 def prepare_with(settings: dict[str, Any], people: Callable[[], dict[str, Person]]) -> Callable[[Any], None]:
     """What is done before a server starts.
 
@@ -178,7 +165,7 @@ def configure(c: Any, settings: dict[str, Any]) -> None:
         c: Its configuration.
         settings: `lab_home`, `lab_name`, `public_url` (of the proxy), `gateway_url`, `venv`, `auth` (native, pam),
             `prefix` (of the accounts' names), `systemd` (whether servers are units with limits), `memory_limit`,
-            `cpu_limit`, `idle_timeout`, `culler_account`, `teachers_look` (whether they may open students' servers).
+            `cpu_limit`, `idle_timeout`, `culler_account`.
     """
     home = settings["lab_home"]
 
@@ -187,9 +174,7 @@ def configure(c: Any, settings: dict[str, Any]) -> None:
 
     def known(authenticator: Any, handler: Any, authentication: dict[str, Any]) -> dict[str, Any] | None:
         person = people().get(authentication["name"])
-        if person is None or not person.valid(date.today()):
-            return None
-        return authentication | ({"groups": [group(person.team, person.role)]} if settings["teachers_look"] else {})
+        return authentication if person and person.valid(date.today()) else None
 
     def first_page(handler: Any) -> str:
         user, authenticator = handler.current_user, handler.authenticator
@@ -246,8 +231,3 @@ def configure(c: Any, settings: dict[str, Any]) -> None:
     hub.services = [{"name": "culler", "command": command, "user": settings["culler_account"]}]
     scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
     hub.load_roles = [{"name": "culler", "scopes": scopes, "services": ["culler"]}]
-    if settings["teachers_look"]:
-        c.Authenticator.manage_groups = True
-        teams = sorted({person.team for person in people().values()})
-        hub.load_roles += [look_role(team) for team in teams]
-        hub.template_vars = {"announcement": TEACHERS_LOOK}

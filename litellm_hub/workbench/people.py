@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-STUDENT, TEACHER = "student", "teacher"
+TEACHER = "teacher"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def from_register(register: Mapping[str, Any], prefix: str, database_place: str)
             name=name,
             account=prefix + name,
             team=row["team"],
-            role=row.get("role") or STUDENT,
+            role=row.get("role") or "student",
             key=register["keys"][name],
             database_url=_url(logins[name], database_place) if name in logins else "",
             first_password=register.get("passwords", {}).get(name, ""),
