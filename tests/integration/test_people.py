@@ -190,7 +190,8 @@ def test_a_hundred_calls_at_once_cost_no_more_than_five_in_turn(classroom: Class
 def test_what_changes_for_some_cuts_nobody_elses_stream(classroom: Class) -> None:
     rows = [f"p{number:02},{'ab'[number % 2]},5" for number in range(30)]
     made = classroom.bring(rows)
-    assert len([says for says in made if says.startswith("make")]) == 2 + 2 * 30
+    # Two teams; a user, a key and a login for each.
+    assert len([says for says in made if says.startswith("make")]) == 2 + 3 * 30
     assert len([says for says in made if says.startswith("put")]) == 4
     assert classroom.bring(rows) == []
     dearer = [row.replace(",5", ",6") for row in rows[20:25]]
@@ -204,6 +205,7 @@ def test_what_changes_for_some_cuts_nobody_elses_stream(classroom: Class) -> Non
                 *(f"change p{number}'s key: max_budget" for number in range(20, 25)),
                 *("put p25 into a", "change p25's key: team_id", "take p25 out of b"),
                 *("block p28", "block p29", "remove p28.md", "remove p29.md"),
+                *("close p28's login", "close p29's login"),
             ]
         )
         loads[0].wait_for(5)

@@ -46,7 +46,19 @@ CREATE TABLE "LiteLLM_VerificationToken" (
     budget_id text,
     max_budget double precision,
     budget_duration text,
-    budget_reset_at timestamp(3)
+    budget_reset_at timestamp(3),
+    budget_limits jsonb,
+    blocked boolean,
+    last_active timestamp(3)
+);
+
+CREATE TABLE "LiteLLM_BudgetWindowSpend" (
+    entity_type text NOT NULL,
+    entity_id text NOT NULL,
+    window_duration text NOT NULL,
+    window_start timestamp(3) NOT NULL,
+    spend double precision NOT NULL DEFAULT 0.0,
+    PRIMARY KEY (entity_type, entity_id, window_duration)
 );
 
 CREATE TABLE "LiteLLM_DeletedVerificationToken" (
