@@ -17,7 +17,7 @@ import pytest
 from tests.support.lab import Lab, changes, playbook
 from tests.support.seat import Seat
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]  # six minutes
 LIST = "name,team,role\nanna,class-a,student\nben,class-a,student\ncarla,class-a,teacher\ndora,class-b,teacher\n"
 READ = "from pathlib import Path; print(Path({path!r}).read_text())"
 
