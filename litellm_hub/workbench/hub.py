@@ -29,6 +29,7 @@ from litellm_hub.workbench.server import LINKS, NOTEBOOKS
 RUNTIME = Path("/run/genailabs")  # short: the path of a kernel's socket has 107 characters at most
 PASSWORD_PAGE = "auth/change-password"  # noqa: S105 - an address
 PASSWORD_MINIMUM = 10
+ROUTES_S = 15  # a proxy that starts anew has forgotten every route, and gets them back within this time
 BCRYPT_MAXIMUM = 72  # bytes of a password; a longer one is an error to it
 
 
@@ -190,6 +191,7 @@ def configure(c: Any, settings: dict[str, Any]) -> None:
     hub.db_url = f"sqlite:///{home}/data/jupyterhub/hub.sqlite"
     hub.cookie_secret_file = f"{home}/data/jupyterhub/cookie_secret"
     hub.cleanup_servers = False  # a hub that starts anew finds the servers again, with their kernels
+    hub.last_activity_interval = ROUTES_S
     hub.default_url = first_page
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = socket_url(f"{home}/run/notebook/proxy.sock")

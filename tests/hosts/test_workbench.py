@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lab import Lab, changes, playbook
+from tests.support.lab import Lab, changes, playbook, wait_until
 from tests.support.seat import Seat
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]  # six minutes
@@ -172,6 +172,8 @@ def test_secrets_are_kept_between_starts_and_a_hub_finds_the_servers_again(hub: 
     assert cookie.read_bytes() == before
     assert anna.browser.get("/hub/api/users/anna").json()["name"] == "anna", "still signed in"
     assert anna.run("import os; print(os.getpid())") == kernel
+    hub.kill("proxy")
+    wait_until(anna.reaches_the_server, 60, "a new proxy knows the way")
 
 
 def test_teachers_give_material_to_their_team_and_see_what_is_handed_in(seats: dict[str, Seat]) -> None:

@@ -23,7 +23,12 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TWIN = "smollm2-twin"  # the small model's second name in the test lab's catalogue
-SERVICE_PROCESS = {"gateway": "hub/gateway", "database": "hub/database", "jupyterlab": "notebook/jupyterlab"}
+SERVICE_PROCESS = {
+    "gateway": "hub/gateway",
+    "database": "hub/database",
+    "jupyterlab": "notebook/jupyterlab",
+    "proxy": "notebook/proxy",
+}
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
@@ -206,7 +211,7 @@ class Lab:
         return found
 
     def pid(self, service: str) -> int | None:
-        """Main process of 'gateway', 'database', 'jupyterlab', 'engine' or 'runtime', None while it is down."""
+        """Main process of a service, such as 'gateway', 'engine' or 'runtime'; None while it is down."""
         if service == "database":
             file = next(self.home.glob("data/postgres/*/postmaster.pid"), None)
             pid = int(file.read_text().split()[0]) if file else 0

@@ -42,6 +42,13 @@ class Seat:
         self.browser.get("/hub/login")
         return self.browser.post("/hub/login", data={"username": self.name, "password": password, "_xsrf": self.xsrf})
 
+    def reaches_the_server(self) -> bool:
+        """Whether the person's server answers through the proxy."""
+        try:
+            return self.browser.get(f"/user/{self.name}/api/status").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     def choose_password(self) -> httpx.Response:
         """Fill the form for another password."""
         return self.browser.post("/hub/auth/change-password", data={"password": self.own, "_xsrf": self.xsrf})
