@@ -10,8 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg2
-from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, whatever its name
+from psycopg2 import extensions, sql
 from psycopg2.extensions import encrypt_password
 
 from litellm_hub.people.roster import Member
@@ -122,7 +121,7 @@ class Logins:
         return [step.says for step in steps]
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _connected(self) -> Iterator[extensions.connection]:
         try:
             connection = psycopg2.connect(address(self._own, self._place), connect_timeout=CONNECT_TIMEOUT_S)
             try:
@@ -171,7 +170,7 @@ def _close(login: Login) -> list[sql.Composable]:
     ]
 
 
-def _make(login: Login, connection: Connection) -> list[sql.Composable]:
+def _make(login: Login, connection: extensions.connection) -> list[sql.Composable]:
     role = sql.Identifier(login["login"])
     return [
         sql.SQL("CREATE ROLE {}").format(role),
@@ -180,7 +179,7 @@ def _make(login: Login, connection: Connection) -> list[sql.Composable]:
     ]
 
 
-def _password(login: Login, connection: Connection) -> sql.Composable:
+def _password(login: Login, connection: extensions.connection) -> sql.Composable:
     """Sent as PostgreSQL keeps it, so that no log of the database can have it in clear."""
     verifier = encrypt_password(login["password"], login["login"], connection, "scram-sha-256")
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login["login"]), sql.Literal(verifier))

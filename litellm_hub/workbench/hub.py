@@ -33,7 +33,7 @@ ROUTES_S = 15  # a proxy that starts anew has forgotten every route, and gets th
 BCRYPT_MAXIMUM = 72  # bytes of a password; a longer one is an error to it
 
 
-class FirstPasswordAuthenticator(FirstUseAuthenticator):  # type: ignore[misc]
+class FirstPasswordAuthenticator(FirstUseAuthenticator):
     """Sign-in by a password of the person's own, after the first one, which the hand-out names.
 
     Another first password on the hand-out takes the place of whatever the person has chosen.
@@ -48,7 +48,7 @@ class FirstPasswordAuthenticator(FirstUseAuthenticator):  # type: ignore[misc]
         if person is None or not person.first_password or len(data["password"].encode()) > BCRYPT_MAXIMUM:
             return None
         self.take(person)
-        return await super().authenticate(handler, data)  # type: ignore[no-any-return]
+        return await super().authenticate(handler, data)
 
     def take(self, person: Person) -> None:
         """Make the hand-out's password the person's, once."""
@@ -66,7 +66,7 @@ class FirstPasswordAuthenticator(FirstUseAuthenticator):  # type: ignore[misc]
             return bool(bcrypt.checkpw(person.first_password.encode(), store[person.name]))
 
 
-class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]
+class AccountSpawner(LocalProcessSpawner):
     """Starts a person's server as the person's account, whose name begins with the lab's prefix."""
 
     prefix = Unicode("", config=True, help="What the names of the accounts begin with.")
@@ -81,11 +81,11 @@ class AccountSpawner(LocalProcessSpawner):  # type: ignore[misc]
         if self.proc is None and self.pid and owner(self.pid) != pwd.getpwnam(self.account).pw_uid:
             self.clear_state()
             return 0
-        return await super().poll()  # type: ignore[no-any-return]
+        return await super().poll()
 
     def make_preexec_fn(self, name: str) -> Callable[[], None]:
         """What makes the child the account's."""
-        return super().make_preexec_fn(self.account)  # type: ignore[no-any-return]
+        return super().make_preexec_fn(self.account)
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """The environment with the account's home."""

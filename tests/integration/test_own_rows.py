@@ -19,12 +19,11 @@ from psycopg2 import errors
 from sqlalchemy import NullPool, create_engine
 
 from litellm_hub import usage
-from litellm_hub.gateway import rollup
 from litellm_hub.people.logins import Logins, LoginsError, Step, name_missing
 from litellm_hub.people.roster import Member
 from tests.support import usage_truth
 from tests.support.lab import ROOT
-from tests.support.school import ANNA, BEN, CARLA, DORA, MANY, NOW, PEOPLE, TEAMS, Class, fill, token_of
+from tests.support.school import ANNA, BEN, CARLA, DORA, MANY, NOW, PEOPLE, TEAMS, Class, opened, token_of
 from tests.support.usage_database import make_database, make_roles
 from widgets.panels import usage_view
 
@@ -34,33 +33,8 @@ _REFUSED = (errors.InsufficientPrivilege, errors.ObjectNotInPrerequisiteState)
 
 @pytest.fixture(scope="module")
 def school(scratch_postgres: Any, gateway_env: Any) -> Iterator[Class]:
-    """Logins as the lab makes them, let in by the line of the lab's own pg_hba.conf."""
-    made = make_database(scratch_postgres, gateway_env, NAME)
-    rules = Path(scratch_postgres.data, "pg_hba.conf")
-    before = rules.read_text()
-    lab = (ROOT / "litellm_hub/deploy/database/pg_hba.conf").read_text().splitlines()
-    [line] = [line for line in lab if line.startswith("host")]
-    rules.write_text(f"{line.replace(' litellm ', f' {NAME} ')}\nhost {NAME} postgres 127.0.0.1/32 trust\n"
-                     f"host {NAME} all 127.0.0.1/32 reject\n{before}")  # fmt: skip
-    school = Class(made)
-    with closing(psycopg2.connect(made.superuser)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute("SELECT pg_reload_conf()")
-    with closing(psycopg2.connect(made.owner)) as connection, connection.cursor() as cursor:
-        fill(cursor)
-        connection.commit()
-        rollup.refresh(connection)
-    with closing(psycopg2.connect(made.superuser)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute("ANALYZE")
-    school.bring(PEOPLE)
-    yield school
-    rules.write_text(before)
-    with closing(psycopg2.connect(made.superuser)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        for login in school.logins.values():
-            cursor.execute(f"DROP OWNED BY {login['login']}; DROP ROLE {login['login']}")
-        cursor.execute("SELECT pg_reload_conf()")
+    with opened(scratch_postgres, make_database(scratch_postgres, gateway_env, NAME), NAME) as made:
+        yield made
 
 
 def test_an_older_log_looks_the_same_as_before(scratch_postgres: Any, gateway_env: Any, tmp_path: Path) -> None:

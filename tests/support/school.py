@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 
+from litellm_hub.gateway import rollup
 from litellm_hub.people.logins import Login, Logins, address, name_missing
 from litellm_hub.people.roster import Member
+from tests.support.lab import ROOT
 from tests.support.usage_database import PASSWORD, Database
 
 PEOPLE = {
@@ -113,3 +116,35 @@ def fill(cursor: Any) -> None:
         said = f'{{"messages": ["prompt of {user}"]}}'
         rows.append((f"r{number}", token_of(user or ""), began, began + timedelta(seconds=1), user, team, said, said))
     cursor.executemany(_ROW, rows)
+
+
+@contextmanager
+def opened(scratch_postgres: Any, made: Database, name: str) -> Iterator[Class]:
+    """Logins as the lab makes them, let in by the line of the lab's own pg_hba.conf."""
+    rules = Path(scratch_postgres.data, "pg_hba.conf")
+    before = rules.read_text()
+    lab = (ROOT / "litellm_hub/deploy/database/pg_hba.conf").read_text().splitlines()
+    [line] = [line for line in lab if line.startswith("host")]
+    rules.write_text(f"{line.replace(' litellm ', f' {name} ')}\nhost {name} postgres 127.0.0.1/32 trust\n"
+                     f"host {name} all 127.0.0.1/32 reject\n{before}")  # fmt: skip
+    made_up = Class(made)
+    with closing(psycopg2.connect(made.superuser)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("SELECT pg_reload_conf()")
+    with closing(psycopg2.connect(made.owner)) as connection, connection.cursor() as cursor:
+        fill(cursor)
+        connection.commit()
+        rollup.refresh(connection)
+    with closing(psycopg2.connect(made.superuser)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("ANALYZE")
+    made_up.bring(PEOPLE)
+    try:
+        yield made_up
+    finally:
+        rules.write_text(before)
+        with closing(psycopg2.connect(made.superuser)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            for login in made_up.logins.values():
+                cursor.execute(f"DROP OWNED BY {login['login']}; DROP ROLE {login['login']}")
+            cursor.execute("SELECT pg_reload_conf()")
